@@ -1,0 +1,2 @@
+//! `rt`, a low-level OCI runtime.
+fn main() {}
