@@ -1,0 +1,1 @@
+//! What confines the container's process: credentials, capabilities, labels, limits.

@@ -1,0 +1,69 @@
+//! Faults of a configuration: a JSON pointer and a reason.
+
+use std::fmt;
+
+/// One thing that is wrong with a JSON document that the caller gave.
+///
+/// Prints as `config.json: /linux/namespaces/2/path: "x" is not absolute`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The file's name as the user knows it: `config.json`, or that of `--process` and `--resources`.
+    pub file: &'static str,
+    /// JSON pointer (RFC 6901) of the value that is at fault; empty for the whole document.
+    pub pointer: String,
+    /// What is wrong and what would be right, lower case, one line.
+    pub reason: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pointer.is_empty() {
+            write!(f, "{}: {}", self.file, self.reason)
+        } else {
+            write!(f, "{}: {}: {}", self.file, self.pointer, self.reason)
+        }
+    }
+}
+
+/// Every fault that was found in one document, and the warnings beside them.
+///
+/// Checks and plan functions add to it and go on, so that a user sees all faults at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// What makes the document unusable, in the order of finding.
+    pub errors: Vec<Fault>,
+    /// What the OCI spec says to tolerate with a warning (unknown capabilities, for example).
+    pub warnings: Vec<Fault>,
+}
+
+impl Faults {
+    /// Adds an error in config.json at `pointer`.
+    pub fn error(&mut self, pointer: impl Into<String>, reason: impl Into<String>) {
+        self.errors.push(Fault { file: "config.json", pointer: pointer.into(), reason: reason.into() });
+    }
+
+    /// Adds a warning about config.json at `pointer`.
+    pub fn warn(&mut self, pointer: impl Into<String>, reason: impl Into<String>) {
+        self.warnings.push(Fault { file: "config.json", pointer: pointer.into(), reason: reason.into() });
+    }
+
+    /// Gives `value` when nothing is wrong, and the errors otherwise.
+    ///
+    /// # Errors
+    /// Itself, when there is at least one error.
+    pub fn into_result<T>(self, value: T) -> Result<T, Faults> {
+        if self.errors.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errors.split_first() {
+            None => f.write_str("no fault"),
+            Some((first, [])) => first.fmt(f),
+            Some((first, rest)) => write!(f, "{first} (and {} more: see `rt check`)", rest.len()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The mount tree of the container, seen from inside.

@@ -1,0 +1,1 @@
+//! The choreography: which process does what, and when.
