@@ -47,6 +47,19 @@ impl Faults {
         self.warnings.push(Fault { file: "config.json", pointer: pointer.into(), reason: reason.into() });
     }
 
+    /// Takes the warnings out, for a caller that keeps them beside a good value.
+    pub fn take_warnings(&mut self) -> Faults {
+        Faults { errors: Vec::new(), warnings: std::mem::take(&mut self.warnings) }
+    }
+
+    /// The same faults, of another file than config.json.
+    pub fn of_file(mut self, file: &'static str) -> Faults {
+        for fault in self.errors.iter_mut().chain(&mut self.warnings) {
+            fault.file = file;
+        }
+        self
+    }
+
     /// Gives `value` when nothing is wrong, and the errors otherwise.
     ///
     /// # Errors

@@ -1,8 +1,36 @@
 //! config.json as written: loaded, tolerated where the OCI spec says so, every fault reported with its JSON pointer.
+//!
+//! A text goes through three sieves. `scan` holds it against the `schema` and finds every fault of shape at once;
+//! serde makes the typed model of it (after `normalise`, when the model is narrower than the OCI spec);
+//! `check` looks at what fields mean together. None of them looks at the machine.
+#![allow(dead_code)] // until the stages call it
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::error::Faults;
+use nix::errno::Errno;
+use oci_spec::runtime::{LinuxResources, Process};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Fault, Faults};
+use shape::Shape;
+
+pub mod capability;
+mod check;
+mod check_linux;
+mod check_process;
+mod normalise;
+pub mod number_list;
+mod scan;
+mod schema;
+mod schema_linux;
+mod shape;
+mod template;
+pub mod user;
+
+pub use template::template;
 
 /// What was asked: a bundle's configuration, checked for everything that needs no host.
 #[derive(Debug, Clone)]
@@ -22,7 +50,117 @@ impl Spec {
     ///
     /// # Errors
     /// Every fault of the document, each with its JSON pointer.
-    pub fn load(_bundle: &Path, _config: Option<&Path>) -> Result<Spec, Faults> {
-        unimplemented!("the spec room")
+    pub fn load(bundle: &Path, config: Option<&Path>) -> Result<Spec, Faults> {
+        let bundle = absolute(bundle)?;
+        let path = config.map_or_else(|| Cow::Owned(bundle.join("config.json")), Cow::Borrowed);
+        let text = read(&path, CONFIG)?;
+        Spec::from_text(bundle, text)
+    }
+
+    /// Makes a spec of a configuration that was read before, as the state directory keeps it.
+    ///
+    /// # Errors
+    /// Every fault of the document, each with its JSON pointer.
+    pub fn from_text(bundle: PathBuf, text: Vec<u8>) -> Result<Spec, Faults> {
+        let (oci, mut faults) = parse::<oci_spec::runtime::Spec>(&text, &schema::CONFIG, CONFIG)?;
+        check::check(&oci, &mut faults);
+        let warnings = faults.take_warnings();
+        faults.into_result(Spec { oci, bundle, text, warnings })
     }
 }
+
+/// Loads the document of `exec --process`, with its warnings.
+///
+/// # Errors
+/// Every fault of the document, each with its JSON pointer.
+pub fn load_process(path: &Path) -> Result<(Process, Faults), Faults> {
+    process_from_text(&read(path, PROCESS)?)
+}
+
+fn process_from_text(text: &[u8]) -> Result<(Process, Faults), Faults> {
+    static SHAPE: Shape = Shape::Object(schema::PROCESS);
+    let (process, mut faults) = parse::<Process>(text, &SHAPE, PROCESS)?;
+    check_process::check(&process, "", &mut faults);
+    faults = faults.of_file(PROCESS);
+    let warnings = faults.take_warnings();
+    faults.into_result((process, warnings))
+}
+
+/// Reads the document of `update --resources`, with its warnings. Its meaning is checked by `plan`.
+///
+/// # Errors
+/// Every fault of the document, each with its JSON pointer.
+pub fn resources_from_text(text: &[u8]) -> Result<(LinuxResources, Faults), Faults> {
+    static SHAPE: Shape = Shape::Object(schema_linux::RESOURCES);
+    parse(text, &SHAPE, RESOURCES)
+}
+
+const CONFIG: &str = "config.json";
+const PROCESS: &str = "process.json";
+const RESOURCES: &str = "resources.json";
+
+/// Text to typed model, with the warnings.
+fn parse<T: DeserializeOwned>(text: &[u8], shape: &'static Shape, file: &'static str) -> Result<(T, Faults), Faults> {
+    let scanned = scan::scan(text, shape, file);
+    if !scanned.faults.errors.is_empty() {
+        return Err(scanned.faults);
+    }
+    let typed = if scanned.needs_normalising {
+        serde_json::from_slice(text).and_then(|mut value| {
+            normalise::normalise(&mut value, shape);
+            serde_json::from_value(value)
+        })
+    } else {
+        serde_json::from_slice(text)
+    };
+    match typed {
+        Ok(typed) => Ok((typed, scanned.faults)),
+        // A gap between our schema and the typed model; no document is known that comes here.
+        Err(error) => Err(fault(file, error.to_string())),
+    }
+}
+
+/// More than a configuration ever has: a guard against reading /dev/zero.
+const LARGEST_FILE: u64 = 64 << 20;
+
+fn read(path: &Path, file: &'static str) -> Result<Vec<u8>, Faults> {
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| {
+            let size = file.metadata().map_or(0, |metadata| metadata.len().min(LARGEST_FILE));
+            text.reserve_exact(size as usize + 1);
+            file.take(LARGEST_FILE + 1).read_to_end(&mut text)
+        })
+        .map_err(|error| fault(file, format!("open {}: {}", path.display(), cause(&error))))?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(fault(file, format!("{} is larger than {} MiB", path.display(), LARGEST_FILE >> 20)));
+    }
+    Ok(text)
+}
+
+/// The bundle as the state shows it: absolute, symlinks kept, `..` resolved as the kernel does.
+fn absolute(bundle: &Path) -> Result<PathBuf, Faults> {
+    let has_parent = bundle.components().any(|part| part == std::path::Component::ParentDir);
+    let absolute = if has_parent { std::fs::canonicalize(bundle) } else { std::path::absolute(bundle) };
+    absolute.map_err(|error| fault(CONFIG, format!("bundle {}: {}", bundle.display(), cause(&error))))
+}
+
+fn fault(file: &'static str, reason: String) -> Faults {
+    Faults { errors: vec![Fault { file, pointer: String::new(), reason }], warnings: Vec::new() }
+}
+
+/// The kernel's words: `no such file or directory (ENOENT)`.
+fn cause(error: &std::io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno) => format!("{} ({errno:?})", errno.desc().to_lowercase()),
+        None => error.to_string(),
+    }
+}
+
+/// A key as a part of a JSON pointer.
+fn escape(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) { key.replace('~', "~0").replace('/', "~1").into() } else { key.into() }
+}
+
+#[cfg(test)]
+mod tests;
