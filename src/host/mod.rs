@@ -2,6 +2,11 @@
 
 pub mod cgroup;
 
+use anyhow::{Context, bail};
+
+/// The oldest kernel that has every call `rt` cannot do without: `mount_setattr` is the youngest of them.
+const OLDEST_KERNEL: (u32, u32) = (5, 12);
+
 /// What `plan` may know about the machine.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -17,4 +22,75 @@ pub struct Host {
     pub in_user_namespace: bool,
     /// How cgroups are mounted.
     pub cgroup: cgroup::Layout,
+}
+
+impl Host {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// When the kernel is older than 5.12, or /proc is not there to be read.
+    pub fn read() -> anyhow::Result<Host> {
+        let kernel = kernel_version(&nix::sys::utsname::uname().context("uname")?.release().to_string_lossy())
+            .context("the kernel's version is not a number")?;
+        if kernel < OLDEST_KERNEL {
+            bail!("this is Linux {}.{}: rt needs Linux {}.{}", kernel.0, kernel.1, OLDEST_KERNEL.0, OLDEST_KERNEL.1);
+        }
+        let uid_map = std::fs::read_to_string("/proc/self/uid_map").context("read /proc/self/uid_map")?;
+        Ok(Host {
+            kernel,
+            euid: nix::unistd::geteuid().as_raw(),
+            egid: nix::unistd::getegid().as_raw(),
+            capabilities: crate::sys::process::effective_capabilities().context("capget")?,
+            in_user_namespace: !is_initial_map(&uid_map),
+            cgroup: cgroup::Layout::read()?,
+        })
+    }
+
+    /// Whether the runtime has the capability with this number.
+    pub fn has_capability(&self, capability: u32) -> bool {
+        self.capabilities & (1 << capability) != 0
+    }
+
+    /// Whether the runtime may make namespaces and mounts without a new user namespace.
+    pub fn is_privileged(&self) -> bool {
+        const CAP_SYS_ADMIN: u32 = 21;
+        self.has_capability(CAP_SYS_ADMIN)
+    }
+}
+
+/// Reads `6.18.44-fc-v669` as (6, 18).
+fn kernel_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Whether a uid_map is the identity over all ids, as the first user namespace has it.
+fn is_initial_map(uid_map: &str) -> bool {
+    uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_kernel_versions() {
+        for (release, version) in [
+            ("6.18.44-fc-v669", Some((6, 18))),
+            ("5.12.0", Some((5, 12))),
+            ("7.2-rc1", Some((7, 2))),
+            ("6.1+deb", Some((6, 1))),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(kernel_version(release), version, "{release}");
+        }
+    }
+
+    #[test]
+    fn tells_the_first_user_namespace_by_its_map() {
+        assert!(is_initial_map("         0          0 4294967295\n"));
+        assert!(!is_initial_map("         0       1000          1\n"));
+        assert!(!is_initial_map(""));
+    }
 }
