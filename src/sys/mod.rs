@@ -1,2 +1,17 @@
 //! The only unsafe code: thin wrappers for system calls that nix does not have. No policy.
 #![allow(unsafe_code)]
+
+pub mod bpf;
+pub mod credentials;
+pub mod fd;
+pub mod mount;
+pub mod namespace;
+pub mod net;
+pub mod process;
+pub mod regex;
+pub mod sched;
+#[cfg(test)]
+pub mod testing;
+pub mod tty;
+pub mod userns;
+pub mod xattr;
