@@ -1,3 +1,77 @@
 //! What will be done: pure data, made by pure functions from a `Spec` and the `Host`'s facts.
 
+pub mod cgroup;
 pub mod namespaces;
+pub mod process;
+pub mod rootfs;
+
+use oci_spec::runtime::Hooks;
+
+use crate::error::Faults;
+use crate::host::Host;
+use crate::host::cgroup::Layout;
+use crate::spec::Spec;
+use cgroup::{CgroupPlan, plan_cgroup};
+use namespaces::{NamespacePlan, plan_namespaces};
+use process::{ProcessPlan, plan_process};
+use rootfs::{RootfsPlan, plan_rootfs, plan_sysctl};
+
+/// Everything that is done to make a container.
+#[derive(Debug)]
+pub struct Plan {
+    /// Which namespaces are new, joined or inherited.
+    pub namespaces: NamespacePlan,
+    /// The mount tree.
+    pub rootfs: RootfsPlan,
+    /// Where the container's cgroups are, and what is written to them.
+    pub cgroup: CgroupPlan,
+    /// The user's program; without it the container can be created, not started.
+    pub process: Option<ProcessPlan>,
+    /// What is written below /proc/sys, as file and value.
+    pub sysctl: Vec<(String, String)>,
+    /// `hostname`
+    pub hostname: Option<String>,
+    /// `domainname`
+    pub domainname: Option<String>,
+    /// All six kinds.
+    pub hooks: Hooks,
+}
+
+impl Plan {
+    /// Decides everything, and does nothing.
+    ///
+    /// # Errors
+    /// Every fault, each with its JSON pointer.
+    pub fn new(spec: &Spec, host: &Host, id: &str, cgroup_driver: cgroup::Driver) -> Result<Plan, Faults> {
+        let mut faults = spec.warnings.clone();
+        let namespaces = plan_namespaces(spec, host, &mut faults);
+        let rootfs = plan_rootfs(spec, host, &namespaces, &mut faults);
+        let cgroup = plan_cgroup(spec, host, id, cgroup_driver, &mut faults);
+        let process = spec.oci.process().as_ref().map(|process| plan_process(process, host, "/process", &mut faults));
+        let sysctl = plan_sysctl(spec, &namespaces, &mut faults);
+        let plan = Plan {
+            namespaces,
+            rootfs,
+            cgroup,
+            process,
+            sysctl,
+            hostname: spec.oci.hostname().clone().filter(|name| !name.is_empty()),
+            domainname: spec.oci.domainname().clone().filter(|name| !name.is_empty()),
+            hooks: spec.oci.hooks().clone().unwrap_or_default(),
+        };
+        faults.into_result(plan)
+    }
+
+    /// Whether the cgroup namespace is made by INIT itself, after it has entered its cgroup.
+    ///
+    /// On v2, clone3 puts the process into its cgroup and roots the namespace there in one go.
+    pub fn unshares_cgroup_in_init(&self, host: &Host) -> bool {
+        self.namespaces.cgroup.is_new() && !matches!(host.cgroup, Layout::Unified { .. })
+    }
+
+    /// Whether hooks run between the namespaces and pivot_root.
+    pub fn has_create_hooks(&self) -> bool {
+        let any = |hooks: &Option<Vec<_>>| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
+        any(self.hooks.prestart()) || any(self.hooks.create_runtime()) || any(self.hooks.create_container())
+    }
+}
