@@ -1,0 +1,141 @@
+//! Paths that the container may not read, or not write.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::sys::stat::{SFlag, fstat, makedev};
+
+use super::prepare::HOST;
+use super::resolve::{self, Symlinks};
+use super::{Root, attributes, device};
+use crate::plan::rootfs::{Attributes, RootfsPlan, attribute};
+use crate::sys::mount::{AT_EMPTY_PATH, AT_RECURSIVE, FsContext, OPEN_TREE_CLONE, move_mount, open_tree};
+
+/// A clone of the host's null device, after a look at what it is (CVE-2025-31133): nothing of the image is used.
+///
+/// Read-only, so that the container cannot change the mode of the host's node through it.
+pub(super) fn open_null() -> anyhow::Result<OwnedFd> {
+    let null = open_tree(HOST, c"/dev/null", OPEN_TREE_CLONE).context("open /dev/null")?;
+    let status = fstat(&null).context("stat /dev/null")?;
+    if device::file_type(&status) != SFlag::S_IFCHR || status.st_rdev != makedev(1, 3) {
+        return Err(Errno::ENODEV).context("/dev/null of the host is not the null device");
+    }
+    let set = attribute::RDONLY | attribute::NOSUID | attribute::NOEXEC;
+    attributes::set_attributes(null.as_fd(), Attributes { set, clear: 0 }).context("make /dev/null read-only")?;
+    Ok(null)
+}
+
+/// One thing to put over many paths: the first one is the thing itself, all others are clones of it.
+struct Cover {
+    mount: OwnedFd,
+    is_placed: bool,
+    /// A clone that did not fit where it was meant for.
+    spare: Option<OwnedFd>,
+}
+
+impl Cover {
+    fn new(mount: OwnedFd) -> Cover {
+        Cover { mount, is_placed: false, spare: None }
+    }
+
+    fn place(&mut self, target: BorrowedFd<'_>) -> nix::Result<()> {
+        if !self.is_placed {
+            move_mount(self.mount.as_fd(), target)?;
+            self.is_placed = true;
+            return Ok(());
+        }
+        let clone = match self.spare.take() {
+            Some(clone) => clone,
+            None => open_tree(self.mount.as_fd(), c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)?,
+        };
+        let result = move_mount(clone.as_fd(), target);
+        self.spare = result.is_err().then_some(clone);
+        result
+    }
+}
+
+impl Root {
+    /// Covers what the container may not read: files by the null device, directories by one empty read-only tmpfs.
+    /// What is not there needs no cover.
+    ///
+    /// <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#masked-paths>
+    ///
+    /// # Errors
+    /// The path and the kernel's reason.
+    pub fn apply_masked_paths(&mut self, plan: &RootfsPlan) -> anyhow::Result<()> {
+        let Some(null) = self.null.take() else { return Ok(()) };
+        let mut file = Cover::new(null);
+        let mut directory = None;
+        for path in &plan.masked_paths {
+            let object = || format!("mask {}", path.display());
+            let target = match resolve::open(self.fd.as_fd(), path, Symlinks::Follow) {
+                Ok(target) => target,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+                Err(errno) => return Err(errno).with_context(object),
+            };
+            match file.place(target.as_fd()) {
+                Ok(()) => continue,
+                // The kernel says so for a directory.
+                Err(Errno::ENOTDIR | Errno::EINVAL) => {}
+                Err(errno) => return Err(errno).with_context(object),
+            }
+            let cover = match &mut directory {
+                Some(cover) => cover,
+                none => none.insert(Cover::new(empty_directory().with_context(object)?)),
+            };
+            cover.place(target.as_fd()).with_context(object)?;
+        }
+        Ok(())
+    }
+
+    /// Makes paths read-only, with all that is mounted below. What is not there needs nothing.
+    ///
+    /// <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#readonly-paths>
+    ///
+    /// # Errors
+    /// The path and the kernel's reason.
+    pub fn apply_readonly_paths(&self, plan: &RootfsPlan) -> anyhow::Result<()> {
+        for path in &plan.readonly_paths {
+            let object = || format!("make {} read-only", path.display());
+            let target = match resolve::open(self.fd.as_fd(), path, Symlinks::Follow) {
+                Ok(target) => target,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+                Err(errno) => return Err(errno).with_context(object),
+            };
+            cover_by_readonly_self(target.as_fd()).with_context(object)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the root's own mount read-only when the plan says so, and the mounts that had to wait for it.
+    ///
+    /// # Errors
+    /// As mount_setattr(2).
+    pub fn apply_readonly_root(&mut self, plan: &RootfsPlan) -> anyhow::Result<()> {
+        for mount in self.readonly_last.drain(..) {
+            attributes::set_readonly(mount.as_fd(), false).context("make a mount read-only")?;
+        }
+        if plan.readonly {
+            attributes::set_readonly(self.fd.as_fd(), false).context("make the root read-only")?;
+        }
+        Ok(())
+    }
+}
+
+fn cover_by_readonly_self(target: BorrowedFd<'_>) -> nix::Result<()> {
+    let tree = open_tree(target, c"", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)?;
+    attributes::set_readonly(tree.as_fd(), true)?;
+    move_mount(tree.as_fd(), target)
+}
+
+fn empty_directory() -> anyhow::Result<OwnedFd> {
+    let tmpfs = FsContext::open(c"tmpfs")?;
+    tmpfs.set(c"mode", Some(c"755"))?;
+    tmpfs.set(c"nr_blocks", Some(c"1"))?;
+    tmpfs.set(c"nr_inodes", Some(c"1"))?;
+    tmpfs.set(c"ro", None)?;
+    tmpfs.create()?;
+    let all = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
+    Ok(tmpfs.mount(all)?)
+}
