@@ -1,14 +1,21 @@
 //! Control groups: limits, placement, freezing, statistics and removal on v1, v2 and hybrid hosts.
+#![allow(dead_code, unused_imports)] // until the stages call it
 
-use std::path::PathBuf;
+mod apply;
+mod create;
+mod devices;
+mod file;
+mod freeze;
+mod join;
+mod kill;
+mod patience;
+mod remove;
+#[cfg(test)]
+mod testbed;
 
-use serde::{Deserialize, Serialize};
-
-/// Where a container's cgroups are: what state.json remembers, all that later commands need.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CgroupPaths {
-    /// v1: a hierarchy's controllers, comma-separated as in /proc/self/cgroup, and the container's directory in it.
-    pub v1: Vec<(String, PathBuf)>,
-    /// v2, or the cgroup2 tree of a hybrid host: the container's directory.
-    pub v2: Option<PathBuf>,
-}
+pub use crate::plan::cgroup::CgroupPaths;
+pub use create::Cgroup;
+pub use freeze::{freeze, is_frozen, thaw};
+pub use join::JoinFds;
+pub use kill::{kill_all, pids};
+pub use remove::remove;

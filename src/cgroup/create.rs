@@ -1,0 +1,340 @@
+//! Making the container's cgroups.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
+use nix::unistd::mkdir;
+
+use super::join::JoinFds;
+use super::{CgroupPaths, devices, file, freeze};
+use crate::plan::cgroup::{CgroupPlan, ResourcePlan, UnifiedPlan};
+
+/// How often a directory is made again when a parent vanishes meanwhile: another runtime may tidy up.
+const TRIES: usize = 5;
+
+/// The container's cgroups while it is made or changed.
+#[derive(Debug, Default)]
+pub struct Cgroup {
+    pub(super) paths: CgroupPaths,
+    /// Directories that were not there before, outermost first.
+    made: Vec<PathBuf>,
+    joins: JoinFds,
+    /// The rules of v1 stand already: they were written before anyone could join.
+    pub(super) device_lines_stand: bool,
+}
+
+impl Cgroup {
+    /// Makes the directories, ready to be joined: on v1 with their cpusets filled and their device rules written, as
+    /// init could not open /dev/null between "deny all" and the rules; on v2 with the controllers enabled.
+    ///
+    /// Directories that exist are used if no process is in them and they are not frozen: two containers in one cgroup
+    /// would freeze and kill each other.
+    ///
+    /// # Errors
+    /// What was made before a fault is removed again.
+    pub fn create(plan: &CgroupPlan) -> anyhow::Result<Cgroup> {
+        let mut cgroup = Cgroup::default();
+        match cgroup.make(plan) {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                cgroup.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// The cgroups of a container that exists, for `rt update`.
+    pub fn open_existing(paths: &CgroupPaths) -> Cgroup {
+        Cgroup { paths: paths.clone(), ..Cgroup::default() }
+    }
+
+    /// Where the container's cgroups are: those of the plan, less the ones that a rootless caller could not make.
+    pub fn paths(&self) -> &CgroupPaths {
+        &self.paths
+    }
+
+    /// The cgroup2 directory for CLONE_INTO_CGROUP, also on a hybrid host.
+    pub fn v2_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.joins.v2_fd()
+    }
+
+    /// Takes the calling process, which has one thread, into the v1 cgroups. Called by init.
+    ///
+    /// # Errors
+    /// See [`JoinFds::join_self`].
+    pub fn join_self(&self) -> anyhow::Result<()> {
+        self.joins.join_self()
+    }
+
+    /// Closes what `v2_fd` and `join_self` need.
+    pub fn close_join_fds(&mut self) {
+        self.joins = JoinFds::default();
+    }
+
+    /// Writes the limits. They stand when it returns; the container may have processes already.
+    ///
+    /// # Errors
+    /// The file, the value, who asked for it, and the kernel's words.
+    pub fn apply_resources(&self, resources: &ResourcePlan) -> anyhow::Result<()> {
+        super::apply::apply(self, resources)
+    }
+
+    /// Removes the directories that `create` made, as far as nobody uses them.
+    pub fn undo(&mut self) {
+        self.close_join_fds();
+        for directory in self.made.drain(..).rev() {
+            // Another container may have moved below a parent that we made: then it stays.
+            let _ = super::remove::remove_directory(&directory);
+        }
+    }
+
+    fn make(&mut self, plan: &CgroupPlan) -> anyhow::Result<()> {
+        for (controllers, directory) in &plan.paths.v1 {
+            let has = |name: &str| controllers.split(',').any(|c| c == name);
+            let new = match self.make_directory(directory, has("cpuset")) {
+                Err(errno) if plan.optional && is_denied(errno) => continue,
+                result => result.with_context(|| format!("mkdir {}", directory.display()))?,
+            };
+            self.paths.v1.push((controllers.clone(), directory.clone()));
+            if !new {
+                check_unused(directory)?;
+            }
+            if has("cpuset") {
+                inherit_cpuset(directory)?;
+            }
+            if has("devices")
+                && let Some(plan) = &plan.resources.devices
+            {
+                self.device_lines_stand = devices::apply_lines(directory, plan)?;
+            }
+            self.joins.open_v1(controllers, directory)?;
+        }
+        if let (Some(directory), Some(unified)) = (&plan.paths.v2, &plan.unified) {
+            let new = match self.make_directory(directory, false) {
+                Err(errno) if plan.optional && is_denied(errno) => return Ok(()),
+                result => result.with_context(|| format!("mkdir {}", directory.display()))?,
+            };
+            self.paths.v2 = Some(directory.clone());
+            if !new {
+                check_unused(directory)?;
+            }
+            enable_controllers(directory, unified, &plan.resources)?;
+            self.joins.open_v2(directory)?;
+        }
+        let was_there = self.paths.directories().find(|d| self.made.iter().all(|m| m != d));
+        if let Some(directory) = was_there
+            && freeze::is_frozen(&self.paths)?
+        {
+            bail!("cgroup {}: is frozen", directory.display());
+        }
+        Ok(())
+    }
+
+    /// Makes a directory with its parents; whether it is new.
+    fn make_directory(&mut self, directory: &Path, is_cpuset: bool) -> Result<bool, Errno> {
+        for _ in 0..TRIES {
+            match mkdir(directory, Mode::from_bits_truncate(0o755)) {
+                Ok(()) => {
+                    self.made.push(directory.to_owned());
+                    return Ok(true);
+                }
+                Err(Errno::EEXIST) => return Ok(false),
+                Err(Errno::ENOENT) => {
+                    let parent = directory.parent().ok_or(Errno::ENOENT)?;
+                    if self.make_directory(parent, is_cpuset)? && is_cpuset {
+                        // Children then get their cpus and mems from mkdir itself, for nothing.
+                        file::write(&parent.join("cgroup.clone_children"), "1")?;
+                        fill_cpuset(parent)?;
+                    }
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::ENOENT)
+    }
+}
+
+fn is_denied(errno: Errno) -> bool {
+    matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::ENOENT)
+}
+
+/// A cgroup that was there before must have no processes.
+fn check_unused(directory: &Path) -> anyhow::Result<()> {
+    let procs = file::read(&directory.join("cgroup.procs"))
+        .with_context(|| format!("read {}/cgroup.procs", directory.display()))?;
+    match procs.lines().count() {
+        0 => Ok(()),
+        1 => bail!("cgroup {}: is not empty: process {} is in it", directory.display(), procs.trim()),
+        count => bail!("cgroup {}: is not empty: {count} processes are in it", directory.display()),
+    }
+}
+
+fn inherit_cpuset(directory: &Path) -> anyhow::Result<()> {
+    fill_cpuset(directory).with_context(|| format!("give cpus and mems to cpuset {}", directory.display()))
+}
+
+/// A v1 cpuset begins without cpus and mems, and nobody can join it then: it takes those of its parent.
+fn fill_cpuset(directory: &Path) -> Result<(), Errno> {
+    if !file::read(&directory.join("cpuset.cpus"))?.trim().is_empty()
+        && !file::read(&directory.join("cpuset.mems"))?.trim().is_empty()
+    {
+        return Ok(());
+    }
+    let parent = directory.parent().ok_or(Errno::ENOENT)?;
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        if !file::read(&directory.join(name))?.trim().is_empty() {
+            continue;
+        }
+        let mut inherited = file::read(&parent.join(name))?;
+        if inherited.trim().is_empty() {
+            fill_cpuset(parent)?;
+            inherited = file::read(&parent.join(name))?;
+        }
+        file::write(&directory.join(name), inherited.trim())?;
+    }
+    Ok(())
+}
+
+/// Enables the controllers from the tree's root down to the parent of `directory`.
+fn enable_controllers(directory: &Path, unified: &UnifiedPlan, resources: &ResourcePlan) -> anyhow::Result<()> {
+    let missing = |directory: &Path| -> Result<Vec<&str>, Errno> {
+        let enabled = file::read(&directory.join("cgroup.controllers"))?;
+        let is_enabled = |name: &str| enabled.split_whitespace().any(|e| e == name);
+        Ok(unified.controllers.iter().map(String::as_str).filter(|c| !is_enabled(c)).collect())
+    };
+    let read = || format!("read {}/cgroup.controllers", directory.display());
+    if unified.controllers.is_empty() || missing(directory).with_context(read)?.is_empty() {
+        return Ok(());
+    }
+    let mut refusal = None;
+    let mut above: Vec<&Path> = directory.ancestors().skip(1).take_while(|a| a.starts_with(&unified.mount)).collect();
+    above.reverse();
+    for parent in above {
+        let control = parent.join("cgroup.subtree_control");
+        let all: String = unified.controllers.iter().map(|c| format!("+{c} ")).collect();
+        match file::write(&control, all.trim_end()) {
+            Ok(()) => {}
+            // Processes of its own. Of the controllers cpu and pids alone it would take, but that makes it the root of
+            // a threaded tree, in which the container's directory is invalid.
+            Err(errno @ (Errno::EBUSY | Errno::EOPNOTSUPP)) => refusal = Some((parent, errno)),
+            // One that cannot be enabled must not keep the others away: cpu, while there are real-time processes.
+            Err(_) => {
+                for controller in &unified.controllers {
+                    if let Err(errno) = file::write(&control, &format!("+{controller}"))
+                        && resources.needs_v2(controller)
+                    {
+                        refusal = Some((parent, errno));
+                    }
+                }
+            }
+        }
+    }
+    let Some(controller) = missing(directory).with_context(read)?.into_iter().find(|c| resources.needs_v2(c)) else {
+        return Ok(());
+    };
+    match refusal {
+        Some((parent, errno)) => {
+            let hint = match errno {
+                Errno::EBUSY => " (it has processes of its own: cgroup v2 wants them in a child)",
+                _ => "",
+            };
+            Err(errno)
+                .with_context(|| format!("enable cgroup controller {controller} below {}{hint}", parent.display()))
+        }
+        None => bail!("cgroup {}: the {controller} controller cannot be enabled", directory.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testbed::{self, Testbed, skip};
+    use super::*;
+
+    #[test]
+    fn makes_a_directory_in_each_hierarchy_and_undoes_it() {
+        let Some(layout) = testbed::layout() else { return };
+        let path = format!("{}/deeper/still", testbed::unique_path());
+        let plan = testbed::plan(&layout, &path, "{}");
+        let mut cgroup = Cgroup::create(&plan).unwrap();
+        assert_eq!(cgroup.paths(), &plan.paths);
+        assert_eq!(plan.paths.v1.len(), layout.hierarchies().len());
+        for directory in plan.paths.directories() {
+            assert!(directory.is_dir(), "{directory:?}");
+        }
+        cgroup.undo();
+        for directory in plan.paths.directories() {
+            assert!(!directory.parent().unwrap().parent().unwrap().exists(), "{directory:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_in_each_hierarchy_after_it_joined() {
+        let Some(mut testbed) = Testbed::new("{}") else { return };
+        let pid = testbed.spawn("exec sleep 100");
+        for directory in testbed.paths().directories() {
+            let procs = file::read(&directory.join("cgroup.procs")).unwrap();
+            assert_eq!(procs.trim(), pid.to_string(), "{directory:?}");
+        }
+    }
+
+    #[test]
+    fn a_cgroup_with_processes_is_refused_and_left_alone() {
+        let Some(mut testbed) = Testbed::new("{}") else { return };
+        let pid = testbed.spawn("exec sleep 100");
+        let error = Cgroup::create(&testbed.plan).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("is not empty: process {pid} is in it")), "{error}");
+        assert!(testbed.paths().directories().all(Path::exists));
+    }
+
+    #[test]
+    fn an_empty_cgroup_that_was_there_is_used_and_survives_undo() {
+        let Some(testbed) = Testbed::new("{}") else { return };
+        let mut again = Cgroup::create(&testbed.plan).unwrap();
+        again.undo();
+        assert!(testbed.paths().directories().all(Path::exists));
+    }
+
+    #[test]
+    fn a_frozen_cgroup_is_refused() {
+        let Some(testbed) = Testbed::new("{}") else { return };
+        freeze::freeze(testbed.paths()).unwrap();
+        let error = Cgroup::create(&testbed.plan).unwrap_err().to_string();
+        assert!(error.ends_with("is frozen"), "{error}");
+        freeze::thaw(testbed.paths()).unwrap();
+    }
+
+    #[test]
+    fn a_cpuset_has_cpus_before_anyone_joins() {
+        let Some(testbed) = Testbed::new("{}") else { return };
+        let Some(directory) = testbed.paths().v1_directory("cpuset") else { return skip("no v1 cpuset") };
+        for name in ["cpuset.cpus", "cpuset.mems"] {
+            // Also where the parent was made by someone who does not pass them on.
+            file::write(&directory.join("cgroup.clone_children"), "0").unwrap();
+            let child = directory.join("child");
+            std::fs::create_dir(&child).unwrap();
+            assert_eq!(file::read(&child.join(name)).unwrap().trim(), "");
+            fill_cpuset(&child).unwrap();
+            assert_eq!(file::read(&child.join(name)), file::read(&directory.join(name)));
+            std::fs::remove_dir(&child).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_controller_that_cannot_be_enabled_is_named() {
+        let Some(mut testbed) = Testbed::new(r#"{"memory":{"limit":67108864}}"#) else { return };
+        if testbed.layout.version_of("memory") != Some(crate::host::cgroup::Version::V2) {
+            return skip("memory is not on cgroup v2");
+        }
+        let above = testbed.paths().v2.clone().unwrap();
+        testbed.spawn("exec sleep 100");
+        let mut plan = testbed.plan.clone();
+        plan.paths.v2 = Some(above.join("inner"));
+        let error = format!("{:#}", Cgroup::create(&plan).unwrap_err());
+        let expected = format!("enable cgroup controller memory below {} (it has processes", above.display());
+        assert!(error.starts_with(&expected) && error.contains("EBUSY"), "{error}");
+        assert!(!above.join("inner").exists());
+    }
+}
