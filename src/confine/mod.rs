@@ -1,1 +1,12 @@
 //! What confines the container's process: credentials, capabilities, labels, limits.
+//!
+//! Everything here acts on the caller: INIT, or the process that `exec` puts into a container. The order in which
+//! a stage calls it matters; each function says why.
+#![allow(dead_code)] // until the stages call it
+
+pub mod credentials;
+pub mod cwd;
+pub mod executable;
+pub mod home;
+pub mod labels;
+pub mod limits;
