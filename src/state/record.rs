@@ -1,0 +1,148 @@
+//! What state.json holds, and what `rt state` prints of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Hook;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::CgroupPaths;
+
+/// The format that this `rt` writes.
+///
+/// A new field needs no new number as long as its default means "as before". A number above this one means that
+/// an `rt` of this age cannot handle the container.
+pub const VERSION: u32 = 1;
+
+/// Everything that later commands need to know about a container.
+///
+/// Fields that a newer `rt` wrote are ignored, and those that an older one did not know have their default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// `VERSION` of the `rt` that created the container.
+    pub version: u32,
+    /// `ociVersion` of config.json.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// The bundle's directory, absolute.
+    pub bundle: PathBuf,
+    /// The root file system, absolute.
+    #[serde(default)]
+    pub rootfs: PathBuf,
+    /// Init's pid; 0 as long as the container is being created.
+    #[serde(default)]
+    pub pid: i32,
+    /// When init was started, see `init::start_time`.
+    #[serde(default)]
+    pub start_time: u64,
+    /// The boot that init lives in, see `init::Boot`.
+    #[serde(default)]
+    pub boot_id: String,
+    /// When the container was created, RFC 3339.
+    #[serde(default)]
+    pub created: String,
+    /// User id of the creator.
+    #[serde(default)]
+    pub owner: u32,
+    /// `annotations` of config.json.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// The container's cgroups; none when the manager is `disabled`.
+    #[serde(default)]
+    pub cgroup: CgroupPaths,
+    /// Whether the kernel kills the rest when init ends.
+    #[serde(default)]
+    pub own_pid_namespace: bool,
+    /// Whether its mounts go with its mount namespace.
+    #[serde(default = "yes")]
+    pub own_mount_namespace: bool,
+    /// Whether there is a program to start.
+    #[serde(default = "yes")]
+    pub has_process: bool,
+    /// Hooks that `start` runs at its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststart: Vec<Hook>,
+    /// Hooks that `delete` runs at its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststop: Vec<Hook>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A container's `status`; `Paused` is not the spec's.
+/// <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#state>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// `rt create` is at work.
+    Creating,
+    /// Init waits at the start gate.
+    Created,
+    /// The user's program runs.
+    Running,
+    /// The cgroup is frozen.
+    Paused,
+    /// Init has ended, or its creation was broken off.
+    Stopped,
+}
+
+impl Status {
+    /// The word of the spec.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+/// The state as callers and hooks see it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report<'s> {
+    oci_version: &'s str,
+    /// The container's id.
+    pub id: &'s str,
+    /// The status at the time of asking.
+    pub status: Status,
+    /// 0 when nothing runs.
+    pub pid: i32,
+    /// The bundle's directory.
+    pub bundle: &'s Path,
+    rootfs: &'s Path,
+    /// RFC 3339.
+    pub created: &'s str,
+    /// Name of the creator.
+    pub owner: String,
+    annotations: &'s BTreeMap<String, String>,
+}
+
+impl State {
+    /// The JSON document that a hook reads on its stdin. `pid` is init's as the runtime sees it.
+    pub fn for_hook(&self, status: Status, pid: i32) -> Vec<u8> {
+        let report = Report { pid, ..self.report(status, super::owner::name(self.owner)) };
+        serde_json::to_vec(&report).expect("strings and numbers are always JSON; paths were read from JSON")
+    }
+
+    /// The state as callers and hooks see it, given its status and the name of its owner.
+    pub fn report(&self, status: Status, owner: String) -> Report<'_> {
+        Report {
+            oci_version: &self.oci_version,
+            id: &self.id,
+            status,
+            pid: if status == Status::Stopped { 0 } else { self.pid },
+            bundle: &self.bundle,
+            rootfs: &self.rootfs,
+            created: &self.created,
+            owner,
+            annotations: &self.annotations,
+        }
+    }
+}
