@@ -1,1 +1,19 @@
 //! The choreography: which process does what, and when.
+
+pub mod failure;
+pub mod foreground;
+pub mod gate;
+pub mod hooks;
+pub mod id_map;
+pub mod init;
+pub mod join;
+pub mod namespaces;
+pub mod pid_file;
+pub mod privileges;
+pub mod protect;
+pub mod runtime;
+pub mod settings;
+pub mod setup;
+pub mod start;
+pub mod sync;
+pub mod teardown;

@@ -1,1 +1,0 @@
-//! The command line, declared once: help, man pages and completions come from it.

@@ -1,0 +1,169 @@
+//! The caller's side of a container in the foreground: signals forwarded, the terminal copied, the end waited for.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::runtime::wait_for_end;
+use crate::console::RawTerminal;
+use crate::sys::process;
+
+/// Signals that are held back for forwarding; made before the process is cloned, so that none is lost.
+pub struct Foreground {
+    signals: SignalFd,
+}
+
+/// A terminal being copied: our stdin to its master, its master to our stdout.
+struct Copying {
+    master: OwnedFd,
+    raw: Option<RawTerminal>,
+    /// Bytes of stdin that the master has not taken yet.
+    pending: Vec<u8>,
+    stdin_is_open: bool,
+}
+
+impl Foreground {
+    /// Holds all signals back.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn prepare() -> anyhow::Result<Foreground> {
+        let all = SigSet::all();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).context("block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Foreground { signals: SignalFd::with_flags(&all, flags).context("signalfd")? })
+    }
+
+    /// Stays until the process has ended, and gives its exit status: its own, or 128 and the signal's number.
+    ///
+    /// # Errors
+    /// What poll and waitid say; the process may live on then.
+    pub fn stay(&self, pidfd: BorrowedFd<'_>, master: Option<OwnedFd>) -> anyhow::Result<i32> {
+        let mut copying = master.map(Copying::begin).transpose()?;
+        loop {
+            let [signalled, ended, readable, writable, typed] = self.wait(pidfd, copying.as_ref())?;
+            if signalled {
+                self.forward(pidfd, copying.as_ref());
+            }
+            if let Some(copying) = &mut copying {
+                if readable {
+                    copying.copy_output();
+                }
+                if typed {
+                    copying.read_input();
+                }
+                if writable || typed {
+                    copying.write_input();
+                }
+            }
+            if ended {
+                if let Some(mut copying) = copying {
+                    while copying.copy_output() {}
+                }
+                return wait_for_end(pidfd);
+            }
+        }
+    }
+
+    /// Which of: a signal, the end, output to copy, room for input, input to copy.
+    fn wait(&self, pidfd: BorrowedFd<'_>, copying: Option<&Copying>) -> anyhow::Result<[bool; 5]> {
+        let stdin = std::io::stdin();
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(pidfd, PollFlags::POLLIN)];
+        if let Some(copying) = copying {
+            let output = if copying.pending.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+            fds.push(PollFd::new(copying.master.as_fd(), PollFlags::POLLIN | output));
+            if copying.stdin_is_open && copying.pending.is_empty() {
+                fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+            }
+        }
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => return Ok([false; 5]),
+            other => other.context("poll")?,
+        };
+        let any = |place: usize, wanted: PollFlags| {
+            fds.get(place).and_then(PollFd::revents).is_some_and(|events| events.intersects(wanted))
+        };
+        let readable = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+        Ok([
+            any(0, readable),
+            any(1, readable),
+            any(2, PollFlags::POLLIN),
+            any(2, PollFlags::POLLOUT),
+            any(3, readable),
+        ])
+    }
+
+    /// Passes on every signal but those that are about ourselves.
+    fn forward(&self, pidfd: BorrowedFd<'_>, copying: Option<&Copying>) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let number = info.ssi_signo as i32;
+            match Signal::try_from(number) {
+                Ok(Signal::SIGCHLD | Signal::SIGURG | Signal::SIGPIPE) => {}
+                Ok(Signal::SIGWINCH) if copying.is_some() => {
+                    copying.iter().for_each(|copying| copying.resize());
+                }
+                // ESRCH: it has just ended, which poll tells next.
+                _ => drop(process::pidfd_send_signal(pidfd, number)),
+            }
+        }
+    }
+}
+
+impl Copying {
+    fn begin(master: OwnedFd) -> anyhow::Result<Copying> {
+        use nix::fcntl::{FcntlArg, OFlag, fcntl};
+        // A container that does not read must not keep us from copying its output.
+        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make the terminal non-blocking")?;
+        let raw = RawTerminal::of_stdin()?;
+        let copying = Copying { master, raw, pending: Vec::new(), stdin_is_open: true };
+        copying.resize();
+        Ok(copying)
+    }
+
+    fn resize(&self) {
+        if let Some(raw) = &self.raw {
+            raw.copy_size_to(self.master.as_fd());
+        }
+    }
+
+    /// Copies one piece; `false` when there is none, or will be none.
+    fn copy_output(&mut self) -> bool {
+        let mut piece = [0; 8192];
+        // EIO: the last process has closed the terminal.
+        let Ok(length @ 1..) = nix::unistd::read(&self.master, &mut piece) else { return false };
+        let mut rest = &piece[..length];
+        while !rest.is_empty() {
+            match nix::unistd::write(std::io::stdout(), rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    let _ = poll(&mut [PollFd::new(std::io::stdout().as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+                }
+                // Nobody reads it any more; the container goes on.
+                Err(_) => return true,
+            }
+        }
+        true
+    }
+
+    fn read_input(&mut self) {
+        let mut piece = [0; 8192];
+        match nix::unistd::read(std::io::stdin(), &mut piece) {
+            Ok(length @ 1..) => self.pending.extend_from_slice(&piece[..length]),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Ok(_) | Err(_) => self.stdin_is_open = false,
+        }
+    }
+
+    fn write_input(&mut self) {
+        match nix::unistd::write(&self.master, &self.pending) {
+            Ok(written) => drop(self.pending.drain(..written)),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(_) => self.pending.clear(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! uid_map and gid_map of a new user namespace, written by RUNTIME.
+
+use std::fmt::Write;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+
+use crate::host::Host;
+use crate::plan::namespaces::{IdMapping, NamespacePlan};
+
+/// Writes the maps of the process `pid`, whose user namespace is new.
+///
+/// A privileged runtime writes them itself. Any other may map its own id only, after giving up setgroups(2); for more
+/// it asks newuidmap(1) and newgidmap(1), which know /etc/subuid and /etc/subgid.
+///
+/// # Errors
+/// What the kernel or the two programs refuse.
+pub fn write(pid: i32, plan: &NamespacePlan, host: &Host) -> anyhow::Result<()> {
+    if is_privileged(host) {
+        write_map(pid, "uid_map", &plan.uid_mappings)?;
+        return write_map(pid, "gid_map", &plan.gid_mappings);
+    }
+    if is_only(&plan.uid_mappings, host.euid) {
+        write_map(pid, "uid_map", &plan.uid_mappings)?;
+    } else {
+        run_mapper("newuidmap", pid, &plan.uid_mappings)?;
+    }
+    if is_only(&plan.gid_mappings, host.egid) {
+        write_file(pid, "setgroups", "deny")?;
+        write_map(pid, "gid_map", &plan.gid_mappings)
+    } else {
+        run_mapper("newgidmap", pid, &plan.gid_mappings)
+    }
+}
+
+/// Whether the container's processes may not call setgroups(2): the price of mapping one's own gid without privilege.
+pub fn denies_setgroups(plan: &NamespacePlan, host: &Host) -> bool {
+    !is_privileged(host) && is_only(&plan.gid_mappings, host.egid)
+}
+
+/// Whether the runtime may write any map.
+fn is_privileged(host: &Host) -> bool {
+    const CAP_SETGID: u32 = 6;
+    const CAP_SETUID: u32 = 7;
+    host.has_capability(CAP_SETUID) && host.has_capability(CAP_SETGID)
+}
+
+/// Whether the map is the one that the kernel lets an unprivileged user write.
+fn is_only(mappings: &[IdMapping], own_id: u32) -> bool {
+    matches!(mappings, [IdMapping { host_id, size: 1, .. }] if *host_id == own_id)
+}
+
+fn write_map(pid: i32, file: &str, mappings: &[IdMapping]) -> anyhow::Result<()> {
+    let mut lines = String::new();
+    for IdMapping { container_id, host_id, size } in mappings {
+        let _ = writeln!(lines, "{container_id} {host_id} {size}");
+    }
+    write_file(pid, file, &lines)
+}
+
+/// One write(2): the kernel takes a map once and whole.
+fn write_file(pid: i32, file: &str, content: &str) -> anyhow::Result<()> {
+    std::fs::write(format!("/proc/{pid}/{file}"), content)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+        .with_context(|| {
+            format!("write {:?} to {file} of the new user namespace", content.trim_end().replace('\n', ", "))
+        })
+}
+
+fn run_mapper(program: &str, pid: i32, mappings: &[IdMapping]) -> anyhow::Result<()> {
+    let mut command = Command::new(program);
+    command.arg(pid.to_string());
+    for IdMapping { container_id, host_id, size } in mappings {
+        command.args([container_id, host_id, size].map(u32::to_string));
+    }
+    let output = command.output().with_context(|| format!("run {program} (Debian package uidmap)"))?;
+    if !output.status.success() {
+        bail!("{program}: {} ({})", String::from_utf8_lossy(&output.stderr).trim(), output.status);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unprivileged_user_may_map_only_itself() {
+        let map = |host_id, size| IdMapping { container_id: 0, host_id, size };
+        assert!(is_only(&[map(1000, 1)], 1000));
+        assert!(!is_only(&[map(1000, 2)], 1000));
+        assert!(!is_only(&[map(1001, 1)], 1000));
+        assert!(!is_only(&[map(1000, 1), map(1001, 1)], 1000));
+        assert!(!is_only(&[], 1000));
+    }
+}

@@ -1,0 +1,253 @@
+//! `rt exec`: another process in a container that runs.
+//!
+//! ```text
+//! RUNTIME  ── clone3 (into the v2 cgroup, below the container's pid namespace) ──▶ JOIN ── execve
+//!    └────── [MIDDLE: joins the user namespace first, for a runtime without privilege] ──▶ JOIN
+//! ```
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, bail};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::Signal;
+use nix::unistd::{chroot, fchdir, setsid};
+
+use super::failure;
+use super::privileges::{self, hand_out_console, own_pipes, take_terminal};
+use super::runtime::{clone, wait_for_end};
+use super::settings::Settings;
+use super::sync::{Channel, Message};
+use crate::cgroup::JoinFds;
+use crate::confine::labels::apply_labels;
+use crate::confine::limits;
+use crate::host::Host;
+use crate::plan::namespaces::NamespacePlan;
+use crate::plan::process::ProcessPlan;
+use crate::rootfs::{Console, ProcFs, Root};
+use crate::sys::process::{self, Side};
+
+impl<'a> Join<'a> {
+    /// The order of things in the new process.
+    const STEPS: &'a [(&'a str, fn(&mut Self) -> anyhow::Result<()>)] = &[
+        ("signals", Self::reset_signals),
+        ("cgroup", Self::join_cgroup),
+        ("session", Self::lead_session),
+        // With the runtime's own privilege: inside a user namespace nobody may raise a limit.
+        ("limits", Self::limit),
+        ("join namespaces", Self::join_namespaces),
+        ("console", Self::open_console),
+        ("labels", Self::label),
+        ("credentials", Self::drop_privileges),
+        ("executable", Self::find_executable),
+        ("exec", Self::execute),
+    ];
+}
+
+/// What JOIN works with.
+pub struct Join<'a> {
+    /// The process to run.
+    pub process: &'a ProcessPlan,
+    /// Which namespaces are the container's own.
+    pub namespaces: &'a NamespacePlan,
+    /// Facts about the machine.
+    pub host: &'a Host,
+    /// What the command line wants.
+    pub settings: &'a Settings,
+    /// The container's init.
+    pub target: BorrowedFd<'a>,
+    /// Descriptors to enter the container's cgroups.
+    pub cgroup: Option<JoinFds>,
+    /// The host's procfs.
+    pub procfs: Option<ProcFs>,
+    /// Root of a container that has no mount namespace of its own.
+    pub root: Option<OwnedFd>,
+    /// Where the terminal's master goes.
+    pub console: Option<OwnedFd>,
+    /// The end of the socket that is JOIN's.
+    channel: Option<Channel>,
+    executable: Option<CString>,
+    joined: CloneFlags,
+}
+
+/// A process that was started in a container.
+pub struct Joined {
+    /// Its pid, as seen from here.
+    pub pid: i32,
+    /// A pidfd for it.
+    pub pidfd: OwnedFd,
+    /// What is worth telling.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Join<'a> {
+    /// Gathers what JOIN needs.
+    pub fn new(
+        process: &'a ProcessPlan,
+        namespaces: &'a NamespacePlan,
+        host: &'a Host,
+        settings: &'a Settings,
+        target: BorrowedFd<'a>,
+    ) -> Join<'a> {
+        let joined = CloneFlags::empty();
+        let (cgroup, procfs, root, console, channel, executable) = (None, None, None, None, None, None);
+        Join { process, namespaces, host, settings, target, cgroup, procfs, root, console, channel, executable, joined }
+    }
+
+    /// Starts the process, and waits until its program runs.
+    ///
+    /// # Errors
+    /// The first step that fails; nothing of the process is left then.
+    pub fn start(mut self) -> anyhow::Result<Joined> {
+        let (ours, theirs) = Channel::pair()?;
+        self.channel = Some(theirs);
+        let (pid, pidfd) = if self.needs_middle() { self.start_middle(&ours)? } else { self.start_directly()? };
+        self.channel = None;
+        let mut warnings = Vec::new();
+        loop {
+            match ours.receive()? {
+                Some(Message::Warning { text }) => warnings.push(text),
+                // The socket closes when the program is executed.
+                None => return Ok(Joined { pid, pidfd, warnings }),
+                other => {
+                    let error = failure::from_answer(other, "exec");
+                    wait_for_end(pidfd.as_fd())?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Whether the user namespace gives the power to enter the others.
+    fn needs_middle(&self) -> bool {
+        self.namespaces.user.is_own() && !self.host.is_privileged()
+    }
+
+    fn start_directly(&mut self) -> anyhow::Result<(i32, OwnedFd)> {
+        if self.namespaces.pid.is_own() {
+            // It takes hold of children only. This process has none but JOIN, and needs no way back.
+            setns(self.target, CloneFlags::CLONE_NEWPID).context("join the container's pid namespace")?;
+            self.joined |= CloneFlags::CLONE_NEWPID;
+        }
+        match clone(CloneFlags::empty(), self.cgroup.as_ref().and_then(JoinFds::v2_fd))? {
+            Side::Parent { pid, pidfd } => Ok((pid, pidfd)),
+            Side::Child => self.run(),
+        }
+    }
+
+    /// MIDDLE enters the user and the pid namespace, and leaves JOIN behind as the runtime's child.
+    fn start_middle(&mut self, ours: &Channel) -> anyhow::Result<(i32, OwnedFd)> {
+        let Side::Parent { pidfd: middle, .. } = clone(CloneFlags::empty(), None)? else { self.run_middle() };
+        let answer = ours.receive()?;
+        wait_for_end(middle.as_fd()).context("wait for the middle process")?;
+        let Some(Message::Cloned { pid }) = answer else { return Err(failure::from_answer(answer, "clone")) };
+        Ok((pid, process::pidfd_open(pid).context("pidfd_open of the new process")?))
+    }
+
+    fn run_middle(&mut self) -> ! {
+        let mut go = || -> anyhow::Result<()> {
+            process::reset_signals().context("reset signals")?;
+            let flags = CloneFlags::CLONE_NEWUSER | self.namespaces.pid_flag();
+            setns(self.target, flags).context("join the container's user namespace")?;
+            self.joined |= flags;
+            match clone(CloneFlags::CLONE_PARENT, self.cgroup.as_ref().and_then(JoinFds::v2_fd))? {
+                Side::Parent { pid, .. } => self.channel()?.send(&Message::Cloned { pid }),
+                Side::Child => self.run(),
+            }
+        };
+        if let Err(error) = go() {
+            let _ = self.channel().and_then(|channel| channel.send(&failure::message("join namespaces", &error)));
+        }
+        process::exit_now(0)
+    }
+
+    fn run(&mut self) -> ! {
+        for (name, step) in Join::STEPS {
+            if let Err(error) = step(self) {
+                let _ = self.channel().and_then(|channel| channel.send(&failure::message(name, &error)));
+                break;
+            }
+        }
+        process::exit_now(255)
+    }
+
+    fn reset_signals(&mut self) -> anyhow::Result<()> {
+        process::reset_signals().context("reset signals")?;
+        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")?;
+        // From the clone on, the container's processes see this one (CVE-2016-9962).
+        nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")
+    }
+
+    fn join_cgroup(&mut self) -> anyhow::Result<()> {
+        self.cgroup.take().map_or(Ok(()), |cgroup| cgroup.join_self())
+    }
+
+    fn lead_session(&mut self) -> anyhow::Result<()> {
+        setsid().map(drop).context("setsid")
+    }
+
+    fn limit(&mut self) -> anyhow::Result<()> {
+        if let Some(procfs) = &self.procfs {
+            limits::apply_oom_score_adj(self.process, "self", |path, bytes| Ok(procfs.write(path, bytes)?))?;
+        }
+        privileges::limit(self.process)
+    }
+
+    fn join_namespaces(&mut self) -> anyhow::Result<()> {
+        let flags = self.own_namespaces()? - self.joined;
+        setns(self.target, flags).with_context(|| format!("join the container's namespaces ({flags:?})"))?;
+        // Without a mount namespace of its own, the container was chrooted.
+        if let Some(root) = self.root.take() {
+            fchdir(&root).and_then(|()| chroot(".")).context("enter the container's root")?;
+        }
+        Ok(())
+    }
+
+    /// Every namespace that is the container's own.
+    fn own_namespaces(&self) -> anyhow::Result<CloneFlags> {
+        let own = self.namespaces.all().into_iter().filter(|(namespace, ..)| namespace.is_own());
+        let flags = own.fold(CloneFlags::empty(), |flags, (_, flag, _)| flags | flag);
+        if flags.is_empty() {
+            bail!("the container has no namespace of its own: there is nothing to join")
+        }
+        Ok(flags)
+    }
+
+    fn open_console(&mut self) -> anyhow::Result<()> {
+        if !self.process.terminal {
+            return own_pipes(self.process);
+        }
+        let Console { master, slave } = Root::entered()?.open_console(self.process.uid, self.process.console_size)?;
+        hand_out_console(self.console.take(), &master)?;
+        take_terminal(slave.as_fd())
+    }
+
+    fn label(&mut self) -> anyhow::Result<()> {
+        if let Some(procfs) = self.procfs.take() {
+            apply_labels(self.process, |path, bytes| Ok(procfs.write(path, bytes)?))?;
+        }
+        privileges::close_others(self.settings.preserve_fds, &[self.channel()?.as_fd()])
+    }
+
+    fn drop_privileges(&mut self) -> anyhow::Result<()> {
+        for text in privileges::drop_privileges(self.process, self.settings)? {
+            self.channel()?.send(&Message::Warning { text })?;
+        }
+        Ok(())
+    }
+
+    fn find_executable(&mut self) -> anyhow::Result<()> {
+        self.executable = Some(privileges::find_executable(self.process)?);
+        Ok(())
+    }
+
+    fn execute(&mut self) -> anyhow::Result<()> {
+        let executable = self.executable.as_ref().context("no executable was found")?;
+        process::die_with_parent(None).context("prctl PR_SET_PDEATHSIG")?;
+        Err(privileges::execute(self.process, executable, self.settings.preserve_fds))
+    }
+
+    fn channel(&self) -> anyhow::Result<&Channel> {
+        self.channel.as_ref().context("there is no channel")
+    }
+}

@@ -1,0 +1,99 @@
+//! What INIT and JOIN do alike at the end: limits, labels, credentials, and finding the program.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::Uid;
+
+use super::settings::Settings;
+use crate::confine::credentials::{Groups, drop_bounding, set_capabilities, set_ids, set_no_new_privileges, set_umask};
+use crate::confine::{cwd, executable, home, limits};
+use crate::plan::process::ProcessPlan;
+use crate::sys::{fd, process as kernel};
+
+/// Limits that the process takes for itself.
+pub fn limit(process: &ProcessPlan) -> anyhow::Result<()> {
+    limits::apply_scheduler(process)?;
+    limits::apply_io_priority(process)?;
+    limits::apply_rlimits(process)
+}
+
+/// Closes everything but the standard streams, what the caller wants preserved, and `keep`.
+///
+/// Before the working directory and the program are looked up: a directory of the host that somebody has left open
+/// would be a way out, as /proc/self/fd/N (CVE-2024-21626).
+pub fn close_others(preserve_fds: u32, keep: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+    kernel::close_from_except(3 + preserve_fds, keep).context("close_range")
+}
+
+/// The working directory and the credentials; gives what could not be granted.
+///
+/// The directory comes first, with the power to look everywhere; where not even that helps (a network file system
+/// that trusts no root), the container's user may have more luck.
+pub fn drop_privileges(process: &ProcessPlan, settings: &Settings) -> anyhow::Result<Vec<String>> {
+    cwd::create_cwd(process)?;
+    let is_there = cwd::try_enter_cwd(process)?;
+    drop_bounding(process)?;
+    set_ids(process, if settings.setgroups_denied { Groups::SetUnlessDenied } else { Groups::Set })?;
+    if !is_there {
+        cwd::enter_cwd(process)?;
+    }
+    let refused = set_capabilities(process)?;
+    set_no_new_privileges(process)?;
+    set_umask(process);
+    // The kernel has just made us dumpable again, as far as /proc/sys/fs/suid_dumpable goes.
+    nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
+    Ok(refused)
+}
+
+/// Finds the program, as the container's user: what it may not execute is refused now.
+pub fn find_executable(process: &ProcessPlan) -> anyhow::Result<CString> {
+    let Some(args0) = process.args.first() else { bail!("process/args must not be empty") };
+    executable::find(args0, process.variable("PATH"))
+}
+
+/// Becomes the program; comes back with an error only.
+pub fn execute(process: &ProcessPlan, executable: &CString, preserve_fds: u32) -> anyhow::Error {
+    let mut env = process.env.clone();
+    home::add_home(process, &mut env);
+    if let Err(errno) = kernel::close_on_exec_from(3 + preserve_fds) {
+        return anyhow::Error::from(errno).context("close_range");
+    }
+    executable::exec_error(executable, kernel::exec(executable, &process.args, &env))
+}
+
+/// Sends the terminal's master to the console socket, as runc does: the message's text is its name.
+pub fn hand_out_console(socket: Option<OwnedFd>, master: &OwnedFd) -> anyhow::Result<()> {
+    let socket = socket.context("a terminal needs somewhere to send it to: --console-socket")?;
+    fd::send(socket.as_fd(), b"/dev/ptmx", &[master.as_raw_fd()]).context("send the terminal to the console socket")
+}
+
+/// Makes the terminal the controlling one and all standard streams.
+pub fn take_terminal(slave: BorrowedFd<'_>) -> anyhow::Result<()> {
+    kernel::set_controlling_terminal(slave).context("make the terminal the controlling one")?;
+    fd::make_standard_streams(slave).context("make the terminal stdin, stdout and stderr")
+}
+
+/// Lets the container's user reopen /dev/stdin, stdout and stderr where they are pipes.
+///
+/// Nothing but pipes: a file or device may be somebody else's (CVE-2026-88265).
+pub fn own_pipes(process: &ProcessPlan) -> anyhow::Result<()> {
+    if process.uid == 0 {
+        return Ok(());
+    }
+    for stream in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+        let Ok(status) = fstat(stream) else { continue };
+        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFIFO {
+            continue;
+        }
+        match nix::unistd::fchown(stream, Some(Uid::from_raw(process.uid)), None) {
+            // Without privilege, or with an id that is not mapped, the pipe stays as it is.
+            Ok(()) | Err(Errno::EPERM | Errno::EINVAL | Errno::EROFS) => {}
+            Err(errno) => return Err(errno).context("fchown of a standard stream"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,445 @@
+//! RUNTIME: the process of `rt create` and `rt run`, from the plan to a container that waits for its start.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, bail};
+use nix::sched::CloneFlags;
+
+use super::init::{self, Init};
+use super::namespaces::{self, JoinFd, Return};
+use super::settings::Settings;
+use super::setup::{self, Setup};
+use super::sync::{Channel, Message};
+use super::{failure, gate, hooks, id_map};
+use crate::cgroup::Cgroup;
+use crate::confine::limits;
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::rootfs::{self, Prepared, ProcFs};
+use crate::spec::Spec;
+use crate::state::init::start_time;
+use crate::state::{Boot, Container, State, Status, VERSION};
+use crate::sys::process::{self, Side};
+
+impl<'a> Runtime<'a> {
+    /// The order of things. Each name is what traces and errors call the step.
+    const STEPS: &'a [(&'a str, fn(&mut Self) -> anyhow::Result<()>)] = &[
+        // First, so that whatever comes later can be found and removed after a crash.
+        ("state", Self::record_creation),
+        ("console", Self::connect_console),
+        ("cgroup", Self::make_cgroup),
+        // With the runtime's privilege and in its namespaces: INIT may have neither.
+        ("descriptors", Self::open_descriptors),
+        ("clone", Self::clone_init),
+        ("id maps", Self::write_id_maps),
+        // INIT is busy with its mounts meanwhile; it runs nothing of the user's before `Committed`.
+        ("resources", Self::apply_resources),
+        ("hooks", Self::await_ready),
+        ("commit", Self::commit),
+    ];
+}
+
+/// What has been made so far, to be taken back in reverse order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    StateDirectory,
+    Cgroup,
+    Init,
+    PidFile,
+}
+
+/// What RUNTIME works with.
+pub struct Runtime<'a> {
+    spec: &'a Spec,
+    plan: &'a Plan,
+    host: &'a Host,
+    settings: &'a Settings,
+    /// The state directory, locked; the clone lets go of it.
+    container: Option<Container>,
+    state: State,
+    /// `rt run` starts over the channel and needs no gate.
+    wants_gate: bool,
+    cgroup: Option<Cgroup>,
+    prepared: Option<Prepared>,
+    procfs: Option<ProcFs>,
+    joins: Vec<JoinFd>,
+    gate: Option<OwnedFd>,
+    console: Option<OwnedFd>,
+    channel: Option<Channel>,
+    init: Option<(i32, OwnedFd)>,
+    hooks_have_begun: bool,
+    warnings: Vec<String>,
+    made: Vec<Made>,
+}
+
+/// A container that is `created`: its init waits.
+pub struct Created {
+    /// The state directory, still locked.
+    pub container: Container,
+    /// What state.json says.
+    pub state: State,
+    /// Pid and pidfd of INIT.
+    pub init: (i32, OwnedFd),
+    /// The channel to INIT.
+    pub channel: Channel,
+    /// What is worth telling.
+    pub warnings: Vec<String>,
+}
+
+/// Creates a container; on any fault everything that was made is removed again.
+///
+/// `console` is a socket for the terminal's master, when the caller has one already.
+///
+/// Implements steps 1 to 5 of <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#lifecycle>.
+///
+/// # Errors
+/// The first step that fails.
+pub fn create<'a>(
+    spec: &'a Spec,
+    plan: &'a Plan,
+    host: &'a Host,
+    settings: &'a Settings,
+    container: Container,
+    console: Option<OwnedFd>,
+    wants_gate: bool,
+) -> anyhow::Result<Created> {
+    let state = first_state(spec, plan, host, settings);
+    let mut runtime = Runtime {
+        spec,
+        plan,
+        host,
+        settings,
+        container: Some(container),
+        state,
+        wants_gate,
+        cgroup: None,
+        prepared: None,
+        procfs: None,
+        joins: Vec::new(),
+        gate: None,
+        console,
+        channel: None,
+        init: None,
+        hooks_have_begun: false,
+        warnings: Vec::new(),
+        made: vec![Made::StateDirectory],
+    };
+    for (_name, step) in Runtime::STEPS {
+        if let Err(error) = step(&mut runtime) {
+            return Err(runtime.unwind(error));
+        }
+    }
+    let (Some(container), Some(init), Some(channel)) =
+        (runtime.container.take(), runtime.init.take(), runtime.channel.take())
+    else {
+        bail!("the steps ended without an init");
+    };
+    Ok(Created { container, state: runtime.state, init, channel, warnings: runtime.warnings })
+}
+
+/// The namespaces that clone3 makes for INIT.
+pub fn clone_flags(plan: &Plan, host: &Host) -> CloneFlags {
+    let mut flags = plan.namespaces.new_flags();
+    if !plan.namespaces.time_offsets.is_empty() {
+        flags.remove(crate::plan::namespaces::CLONE_NEWTIME);
+    }
+    if plan.unshares_cgroup_in_init(host) {
+        flags.remove(CloneFlags::CLONE_NEWCGROUP);
+    }
+    flags
+}
+
+/// clone3, with the cgroup v2 directory that the child starts in.
+pub fn clone(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> anyhow::Result<Side> {
+    process::clone3(flags.bits() as u32 as u64, cgroup).with_context(|| format!("clone3 with {flags:?}"))
+}
+
+impl Runtime<'_> {
+    fn record_creation(&mut self) -> anyhow::Result<()> {
+        let container = self.container()?;
+        container.save_config(&self.spec.text)?;
+        container.save(&self.state)
+    }
+
+    fn connect_console(&mut self) -> anyhow::Result<()> {
+        let wants_terminal = self.plan.process.as_ref().is_some_and(|process| process.terminal);
+        if let Some(path) = &self.settings.console_socket {
+            if !wants_terminal {
+                bail!("--console-socket is given, but config.json: /process/terminal is not true");
+            }
+            self.console = Some(crate::console::connect(path)?);
+        } else if wants_terminal && self.console.is_none() {
+            bail!("config.json: /process/terminal is true: a detached container needs --console-socket");
+        }
+        Ok(())
+    }
+
+    fn make_cgroup(&mut self) -> anyhow::Result<()> {
+        // Before it is made: whatever stops us in between is in the undo log already.
+        self.made.push(Made::Cgroup);
+        let cgroup = Cgroup::create(&self.plan.cgroup)?;
+        self.state.cgroup = cgroup.paths().clone();
+        self.cgroup = Some(cgroup);
+        Ok(())
+    }
+
+    fn open_descriptors(&mut self) -> anyhow::Result<()> {
+        self.joins = namespaces::open_joined(&self.plan.namespaces)?;
+        self.prepared = Some(rootfs::prepare(&self.plan.rootfs, &self.plan.namespaces)?);
+        self.procfs = Some(ProcFs::open()?);
+        if self.wants_gate {
+            self.gate = Some(gate::create(self.container()?.directory())?);
+        }
+        Ok(())
+    }
+
+    fn clone_init(&mut self) -> anyhow::Result<()> {
+        let (ours, theirs) = Channel::pair()?;
+        self.channel = Some(ours);
+        let back = self.enter_for_children()?;
+        let needs_setup = self.plan.namespaces.needs_setup();
+        let cgroup = self.cgroup.as_ref().and_then(Cgroup::v2_fd);
+        let side = if needs_setup {
+            clone(CloneFlags::empty(), None)
+        } else {
+            clone(clone_flags(self.plan, self.host), cgroup)
+        };
+        if let Ok(Side::Child) = side {
+            let cgroup = cgroup.and_then(|fd| fd.try_clone_to_owned().ok()).filter(|_| needs_setup);
+            // The lock is the runtime's, and no directory of the host is INIT's business.
+            self.container = None;
+            let mut init = self.take_init(theirs);
+            if needs_setup {
+                setup::main(Setup { init, cgroup })
+            }
+            init::main(&mut init)
+        }
+        back.iter().try_for_each(Return::go)?;
+        let Side::Parent { pid, pidfd } = side? else { unreachable!("the child has gone its own way") };
+        self.made.push(Made::Init);
+        // Only the other process holds its end now: end of file will tell that it is gone.
+        drop(theirs);
+        self.init = Some(if needs_setup { self.await_cloned(pid, pidfd)? } else { (pid, pidfd) });
+        (self.gate, self.console) = (None, None);
+        Ok(())
+    }
+
+    /// What takes hold of children only: the joined pid namespace and the clocks.
+    fn enter_for_children(&mut self) -> anyhow::Result<Vec<Return>> {
+        let mut back = Vec::new();
+        if self.plan.namespaces.needs_setup() {
+            return Ok(back);
+        }
+        if let Some(place) = self.joins.iter().position(JoinFd::is_pid) {
+            back.push(Return::to_pid()?);
+            self.joins.remove(place).join()?;
+        }
+        if !self.plan.namespaces.time_offsets.is_empty() {
+            back.push(Return::to_time()?);
+            namespaces::make_time(&self.plan.namespaces.time_offsets)?;
+        }
+        Ok(back)
+    }
+
+    /// Everything that INIT needs, handed over in the child.
+    fn take_init(&mut self, channel: Channel) -> Init<'_> {
+        Init {
+            plan: self.plan,
+            host: self.host,
+            settings: self.settings,
+            channel,
+            joins: std::mem::take(&mut self.joins),
+            cgroup: self.cgroup.take(),
+            cgroup_paths: &self.state.cgroup,
+            prepared: self.prepared.take(),
+            procfs: self.procfs.take(),
+            gate: self.gate.take(),
+            console: self.console.take(),
+            awaits_id_maps: self.plan.namespaces.user.is_new(),
+            root: None,
+            state: Vec::new(),
+            executable: None,
+        }
+    }
+
+    /// Serves SETUP until it has cloned INIT, and ends it.
+    fn await_cloned(&mut self, setup: i32, setup_pidfd: OwnedFd) -> anyhow::Result<(i32, OwnedFd)> {
+        let outcome = loop {
+            match self.channel()?.receive()? {
+                Some(Message::IdMapPlease) => {
+                    id_map::write(setup, &self.plan.namespaces, self.host)?;
+                    self.channel()?.send(&Message::IdMapDone)?;
+                }
+                Some(Message::Cloned { pid }) => break Ok(pid),
+                other => break Err(failure::from_answer(other, "clone")),
+            }
+        };
+        // It is about to end by itself, whichever way it went.
+        wait_for_end(setup_pidfd.as_fd()).context("wait for the setup process")?;
+        let pid = outcome?;
+        let pidfd = process::pidfd_open(pid).context("pidfd_open of the container's init")?;
+        Ok((pid, pidfd))
+    }
+
+    fn write_id_maps(&mut self) -> anyhow::Result<()> {
+        let namespaces = &self.plan.namespaces;
+        let has_done_it = namespaces.needs_setup() && !namespaces.time_offsets.is_empty();
+        if !namespaces.user.is_new() || has_done_it {
+            return Ok(());
+        }
+        let pid = self.pid()?;
+        let result = id_map::write(pid, namespaces, self.host);
+        // An init that has already failed says more than the file that is gone with it.
+        result.and_then(|()| self.channel()?.send(&Message::IdMapDone)).map_err(|error| self.hear_out(error))
+    }
+
+    fn apply_resources(&mut self) -> anyhow::Result<()> {
+        if let Some(cgroup) = &mut self.cgroup {
+            cgroup.apply_resources(&self.plan.cgroup.resources)?;
+        }
+        let pid = self.pid()?;
+        if let (Some(process), Some(procfs)) = (&self.plan.process, &self.procfs) {
+            // By RUNTIME, because inside a new user namespace nobody may lower it.
+            limits::apply_oom_score_adj(process, &pid.to_string(), |path, bytes| Ok(procfs.write(path, bytes)?))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the runtime's hooks when INIT says so, and waits until it is ready.
+    fn await_ready(&mut self) -> anyhow::Result<()> {
+        loop {
+            match self.channel()?.receive()? {
+                Some(Message::HooksPlease) => self.run_hooks()?,
+                Some(Message::Warning { text }) => self.warnings.push(text),
+                Some(Message::Ready) => return Ok(()),
+                other => return Err(failure::from_answer(other, "create")),
+            }
+        }
+    }
+
+    /// The prestart and createRuntime hooks, in the runtime's namespaces.
+    fn run_hooks(&mut self) -> anyhow::Result<()> {
+        self.hooks_have_begun = true;
+        let state = self.hook_state(Status::Creating);
+        let hooks = &self.plan.hooks;
+        hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
+        hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
+        self.channel()?.send(&Message::HooksDone { state })
+    }
+
+    /// Writes the state and the pid file, then lets INIT live on its own.
+    fn commit(&mut self) -> anyhow::Result<()> {
+        self.state.pid = self.pid()?;
+        self.state.start_time = start_time(self.state.pid)?;
+        self.state.boot_id = Boot::default().id()?.to_owned();
+        self.container()?.save(&self.state)?;
+        if let Some(path) = &self.settings.pid_file {
+            super::pid_file::write(path, self.state.pid)?;
+            self.made.push(Made::PidFile);
+        }
+        if let (Some(path), Some((_, pidfd))) = (&self.settings.pidfd_socket, &self.init) {
+            crate::console::send_pidfd(path, pidfd.as_fd())?;
+        }
+        let channel = self.channel()?;
+        channel.send(&Message::Committed)?;
+        match channel.receive()? {
+            Some(Message::Detached) => Ok(()),
+            other => Err(failure::from_answer(other, "commit")),
+        }
+    }
+
+    /// Takes everything back; the first error stays the one that is told.
+    fn unwind(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let mut causes = Vec::new();
+        for made in std::mem::take(&mut self.made).into_iter().rev() {
+            causes.extend(self.take_back(made).err());
+        }
+        if self.hooks_have_begun {
+            let hooks = self.plan.hooks.poststop().as_deref().unwrap_or_default();
+            causes.extend(hooks::run_all_tolerantly("poststop", hooks, &self.hook_state(Status::Stopped)));
+        }
+        failure::with_causes(error, &causes)
+    }
+
+    fn take_back(&mut self, made: Made) -> anyhow::Result<()> {
+        match made {
+            Made::Init => match self.init.take() {
+                None => Ok(()),
+                Some((_, pidfd)) => {
+                    // ESRCH: it has ended by itself, which is why we are here.
+                    let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+                    wait_for_end(pidfd.as_fd()).map(drop).context("wait for the container's init")
+                }
+            },
+            Made::Cgroup => match self.cgroup.take() {
+                Some(mut cgroup) => Ok(cgroup.undo()),
+                None => Ok(()),
+            },
+            Made::PidFile => self.settings.pid_file.as_ref().map_or(Ok(()), |path| {
+                std::fs::remove_file(path).with_context(|| format!("remove {}", path.display()))
+            }),
+            Made::StateDirectory => match self.container.take() {
+                Some(container) => container.remove(),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Prefers INIT's own last words to an error that its end has caused.
+    fn hear_out(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.channel().and_then(Channel::receive) {
+            Ok(Some(message @ Message::Failed { .. })) => failure::from_answer(Some(message), "clone"),
+            _ => error,
+        }
+    }
+
+    fn hook_state(&self, status: Status) -> Vec<u8> {
+        self.state.for_hook(status, self.init.as_ref().map_or(0, |(pid, _)| *pid))
+    }
+
+    fn container(&self) -> anyhow::Result<&Container> {
+        self.container.as_ref().context("the state directory is not open")
+    }
+
+    fn channel(&self) -> anyhow::Result<&Channel> {
+        self.channel.as_ref().context("there is no channel to the container's init yet")
+    }
+
+    fn pid(&self) -> anyhow::Result<i32> {
+        self.init.as_ref().map(|(pid, _)| *pid).context("there is no init yet")
+    }
+}
+
+/// What is known before anything is made.
+fn first_state(spec: &Spec, plan: &Plan, host: &Host, settings: &Settings) -> State {
+    State {
+        version: VERSION,
+        oci_version: spec.oci.version().clone(),
+        id: settings.id.clone(),
+        bundle: spec.bundle.clone(),
+        rootfs: plan.rootfs.path.clone(),
+        created: crate::log::rfc3339(std::time::SystemTime::now()),
+        owner: host.euid,
+        annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        cgroup: plan.cgroup.paths.clone(),
+        own_pid_namespace: plan.namespaces.pid.is_new(),
+        own_mount_namespace: plan.namespaces.mount.is_own(),
+        has_process: plan.process.is_some(),
+        poststart: plan.hooks.poststart().clone().unwrap_or_default(),
+        poststop: plan.hooks.poststop().clone().unwrap_or_default(),
+        ..State::default()
+    }
+}
+
+/// Waits until a child has ended, and takes its status away.
+pub fn wait_for_end(pidfd: BorrowedFd<'_>) -> anyhow::Result<i32> {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    loop {
+        match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED) {
+            Ok(WaitStatus::Exited(_, code)) => return Ok(code),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(128 + signal as i32),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("waitid"),
+        }
+    }
+}

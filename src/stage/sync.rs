@@ -1,0 +1,266 @@
+//! The protocol between RUNTIME, SETUP and INIT: typed frames over one SEQPACKET socket.
+//!
+//! ```text
+//! RUNTIME                             INIT (or SETUP)
+//!    ◀──────── IdMapPlease ───────────   only SETUP asks: whoever clones with CLONE_NEWUSER need not
+//!    ───────── IdMapDone ────────────▶   only with a new user namespace
+//!    ◀──────── Cloned{pid} ───────────   only SETUP: it has made INIT
+//!    ───────── CgroupReady ──────────▶   only where somebody else moves INIT (systemd)
+//!    ◀──────── HooksPlease ───────────   only with prestart, createRuntime or createContainer hooks
+//!    ───────── HooksDone{state} ─────▶
+//!    ◀──────── Warning{text} ─────────   any number, any time
+//!    ◀──────── Ready ─────────────────
+//!    ───────── Committed ────────────▶   INIT no longer dies with RUNTIME
+//!    ◀──────── Detached ──────────────   RUNTIME may end; INIT waits at the start gate
+//!    ───────── Start{state} ─────────▶   over the gate's connection, or here with `rt run`
+//!    ◀──────── Failed{step, …} ───────   instead of anything else
+//! ```
+//! End of file tells each side that the other one is gone; after `Start` it tells that execve worked.
+
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+
+/// What one process tells another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// SETUP has made a user namespace: write the maps, please.
+    IdMapPlease,
+    /// The maps are written.
+    IdMapDone,
+    /// SETUP has cloned INIT; the pid is that of RUNTIME's own pid namespace.
+    Cloned {
+        /// Pid of INIT.
+        pid: i32,
+    },
+    /// INIT is in its cgroup.
+    CgroupReady,
+    /// The environment is made, the root not yet pivoted: it is the hooks' turn.
+    HooksPlease,
+    /// The runtime's hooks have run.
+    HooksDone {
+        /// The container's state as JSON, for the hooks that INIT runs.
+        state: Vec<u8>,
+    },
+    /// Something worth telling that stops nobody.
+    Warning {
+        /// One line.
+        text: String,
+    },
+    /// Everything but the user's program is done.
+    Ready,
+    /// The state is on disk.
+    Committed,
+    /// INIT no longer dies with RUNTIME: without this answer, RUNTIME could end too early.
+    Detached,
+    /// Run the user's program.
+    Start {
+        /// The container's state as JSON, for the startContainer hooks.
+        state: Vec<u8>,
+    },
+    /// It did not work.
+    Failed {
+        /// Name of the step.
+        step: String,
+        /// The kernel's error number; 0 when the kernel said nothing.
+        errno: i32,
+        /// Operation, object, cause.
+        text: String,
+    },
+}
+
+/// The largest frame: a container's state with all its annotations must fit.
+const FRAME_LIMIT_BYTES: usize = 1 << 20;
+
+impl Message {
+    fn encode(&self) -> Vec<u8> {
+        let mut frame = vec![self.tag()];
+        match self {
+            Message::IdMapPlease
+            | Message::IdMapDone
+            | Message::CgroupReady
+            | Message::HooksPlease
+            | Message::Ready
+            | Message::Committed
+            | Message::Detached => {}
+            Message::Cloned { pid } => frame.extend(pid.to_ne_bytes()),
+            Message::HooksDone { state } | Message::Start { state } => frame.extend(state),
+            Message::Warning { text } => frame.extend(text.as_bytes()),
+            Message::Failed { step, errno, text } => {
+                frame.extend(errno.to_ne_bytes());
+                frame.push(step.len().min(255) as u8);
+                frame.extend(step.bytes().take(255));
+                frame.extend(text.as_bytes());
+            }
+        }
+        frame
+    }
+
+    fn tag(&self) -> u8 {
+        match self {
+            Message::IdMapPlease => 1,
+            Message::IdMapDone => 2,
+            Message::Cloned { .. } => 3,
+            Message::CgroupReady => 4,
+            Message::HooksPlease => 5,
+            Message::HooksDone { .. } => 6,
+            Message::Warning { .. } => 7,
+            Message::Ready => 8,
+            Message::Committed => 9,
+            Message::Start { .. } => 10,
+            Message::Failed { .. } => 11,
+            Message::Detached => 12,
+        }
+    }
+
+    fn decode(frame: &[u8]) -> Option<Message> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (tag, body) = frame.split_first()?;
+        Some(match tag {
+            1 => Message::IdMapPlease,
+            2 => Message::IdMapDone,
+            3 => Message::Cloned { pid: i32::from_ne_bytes(body.try_into().ok()?) },
+            4 => Message::CgroupReady,
+            5 => Message::HooksPlease,
+            6 => Message::HooksDone { state: body.to_vec() },
+            7 => Message::Warning { text: text(body) },
+            8 => Message::Ready,
+            9 => Message::Committed,
+            10 => Message::Start { state: body.to_vec() },
+            11 => {
+                let (errno, rest) = body.split_at_checked(4)?;
+                let (length, rest) = rest.split_first()?;
+                let (step, cause) = rest.split_at_checked(usize::from(*length))?;
+                Message::Failed {
+                    step: text(step),
+                    errno: i32::from_ne_bytes(errno.try_into().ok()?),
+                    text: text(cause),
+                }
+            }
+            12 => Message::Detached,
+            0 | 13..=u8::MAX => return None,
+        })
+    }
+}
+
+/// One end of the socket.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// Makes both ends, close-on-exec.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`.
+    pub fn pair() -> anyhow::Result<(Channel, Channel)> {
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .context("socketpair for the stages")?;
+        Ok((Channel(one), Channel(other)))
+    }
+
+    /// Takes a connected SEQPACKET socket.
+    pub fn from_fd(socket: OwnedFd) -> Channel {
+        Channel(socket)
+    }
+
+    /// The socket itself, to wait for it.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.0.as_fd()
+    }
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// `EPIPE` when the other process is gone, `EMSGSIZE` for a state of unreasonable size.
+    pub fn send(&self, message: &Message) -> anyhow::Result<()> {
+        let frame = message.encode();
+        if frame.len() > FRAME_LIMIT_BYTES {
+            bail!("a message of {} bytes is over the limit of {FRAME_LIMIT_BYTES}", frame.len());
+        }
+        loop {
+            let sent = sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&frame)], &[], MsgFlags::MSG_NOSIGNAL, None);
+            match sent {
+                Err(Errno::EINTR) => {}
+                other => return other.map(drop).context("send to the other stage"),
+            }
+        }
+    }
+
+    /// Waits for one message; `None` when the other side has closed.
+    ///
+    /// # Errors
+    /// A frame that is none of the protocol.
+    pub fn receive(&self) -> anyhow::Result<Option<Message>> {
+        let length = loop {
+            match recv(self.0.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC) {
+                Err(Errno::EINTR) => {}
+                // A process that was killed with frames unread resets the connection.
+                Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
+                other => break other.context("receive from the other stage")?,
+            }
+        };
+        let mut frame = vec![0; length.min(FRAME_LIMIT_BYTES)];
+        recv(self.0.as_raw_fd(), &mut frame, MsgFlags::empty()).context("receive from the other stage")?;
+        Message::decode(&frame).map(Some).context("a message that is none of the protocol")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_of_each() -> Vec<Message> {
+        vec![
+            Message::IdMapPlease,
+            Message::IdMapDone,
+            Message::Cloned { pid: 4711 },
+            Message::CgroupReady,
+            Message::HooksPlease,
+            Message::HooksDone { state: b"{}".to_vec() },
+            Message::Warning { text: "careful".into() },
+            Message::Ready,
+            Message::Committed,
+            Message::Detached,
+            Message::Start { state: Vec::new() },
+            Message::Failed { step: "mounts".into(), errno: 13, text: "mount: permission denied".into() },
+        ]
+    }
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        let (one, other) = Channel::pair().unwrap();
+        for message in one_of_each() {
+            one.send(&message).unwrap();
+            assert_eq!(other.receive().unwrap(), Some(message));
+        }
+        drop(one);
+        assert_eq!(other.receive().unwrap(), None);
+    }
+
+    #[test]
+    fn frames_that_are_none_are_refused_and_never_panic() {
+        for message in one_of_each() {
+            let frame = message.encode();
+            for cut in 0..frame.len() {
+                let _ = Message::decode(&frame[..cut]);
+            }
+        }
+        assert_eq!(Message::decode(&[]), None);
+        assert_eq!(Message::decode(&[0]), None);
+        assert_eq!(Message::decode(&[255, 1, 2]), None);
+        assert_eq!(Message::decode(&[11, 0, 0, 0, 0, 9, b'x']), None);
+        assert_eq!(Message::decode(&[3, 1]), None);
+    }
+
+    #[test]
+    fn a_long_state_fits() {
+        let (one, other) = Channel::pair().unwrap();
+        let message = Message::Start { state: vec![b'x'; 150_000] };
+        one.send(&message).unwrap();
+        assert_eq!(other.receive().unwrap(), Some(message));
+    }
+}
