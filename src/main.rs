@@ -5,6 +5,7 @@ mod cgroup;
 mod cli;
 mod cmd;
 mod confine;
+mod console;
 mod error;
 mod host;
 mod log;
@@ -15,4 +16,46 @@ mod stage;
 mod state;
 mod sys;
 
-fn main() {}
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use cli::{Asked, Dialect};
+
+fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    if cli::verb(&argv).is_some_and(cmd::enters_a_container)
+        && let Err(error) = stage::protect::run_protected(&argv)
+    {
+        let program = argv.first().map(OsString::as_os_str).unwrap_or_default();
+        log::Log::new(Dialect::of(program).name()).error(&log::one_line(&error));
+        return ExitCode::FAILURE;
+    }
+    match cli::parse(&argv, cmd::VERBS) {
+        Ok(Asked::Print(text)) => {
+            // When standard output is gone there is nobody to tell.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Asked::Run(verb, globals, matches)) => match (verb.run)(&globals, &matches) {
+            Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+            Err(error) => {
+                globals.log.error(&log::one_line(&error));
+                failure(Some(verb.name), globals.dialect)
+            }
+        },
+        Err(misuse) => {
+            misuse.log.error(&misuse.text);
+            let program = argv.first().map(OsString::as_os_str).unwrap_or_default();
+            failure(misuse.verb.as_deref(), Dialect::of(program))
+        }
+    }
+}
+
+/// The exit code of our own errors: exec's must not look like its program's, except to callers of crun.
+fn failure(verb: Option<&str>, dialect: Dialect) -> ExitCode {
+    match (verb, dialect) {
+        (Some("exec"), Dialect::Rt | Dialect::Runc) => ExitCode::from(255),
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,125 @@
+//! What `create` and `run` have in common: from the command line to a container that is `created`.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::ArgMatches;
+
+use crate::cli::{CgroupManager, Globals};
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::plan::cgroup::Driver;
+use crate::spec::Spec;
+use crate::stage::runtime::{self, Created};
+use crate::stage::settings::Settings;
+use crate::state::{ContainerId, StateRoot};
+use crate::sys::fd;
+
+/// A container that is asked for; nothing has been done for it yet.
+pub struct Request {
+    host: Host,
+    spec: Spec,
+    /// What will be done.
+    pub plan: Plan,
+    settings: Settings,
+    root: StateRoot,
+    id: ContainerId,
+}
+
+impl Request {
+    /// Reads the command line and config.json, and decides everything.
+    ///
+    /// # Errors
+    /// Whatever is wrong with them; nothing has been made then.
+    pub fn load(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<Request> {
+        // First, as long as every open descriptor is one that the caller gave.
+        let (preserve_fds, listen_fds) = inherited_fds(matches)?;
+        let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
+        let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
+        let bundle = path("bundle").unwrap_or_else(|| PathBuf::from("."));
+        let host = Host::read()?;
+        let spec = Spec::load(&bundle, path("config").as_deref())?;
+        let mut plan = Plan::new(&spec, &host, id.as_str(), driver(globals)?)?;
+        if let (Some(process), 1..) = (plan.process.as_mut(), listen_fds) {
+            process.pass_listen_fds(listen_fds);
+        }
+        let settings = Settings {
+            id: id.as_str().to_owned(),
+            pid_file: path("pid-file"),
+            console_socket: path("console-socket"),
+            pidfd_socket: path("pidfd-socket"),
+            no_pivot: matches.get_flag("no-pivot"),
+            new_keyring: !matches.get_flag("no-new-keyring"),
+            preserve_fds: preserve_fds + listen_fds,
+            setgroups_denied: setgroups_denied(&plan, &host),
+        };
+        let root = StateRoot::resolve(globals.root.as_deref())?;
+        Ok(Request { host, spec, plan, settings, root, id })
+    }
+
+    /// Creates the container; without a gate it is started over the channel.
+    ///
+    /// # Errors
+    /// The first step that fails, after everything was taken back.
+    pub fn create(&self, globals: &Globals, console: Option<OwnedFd>, wants_gate: bool) -> anyhow::Result<Created> {
+        for warning in &self.spec.warnings.warnings {
+            globals.log.warn(&warning.to_string());
+        }
+        let container = self.root.create(&self.id)?;
+        let created =
+            runtime::create(&self.spec, &self.plan, &self.host, &self.settings, container, console, wants_gate)?;
+        created.warnings.iter().for_each(|warning| globals.log.warn(warning));
+        Ok(created)
+    }
+
+    /// Whether the caller has said where the terminal goes.
+    pub fn has_console_socket(&self) -> bool {
+        self.settings.console_socket.is_some()
+    }
+
+    /// Whether the container wants a terminal.
+    pub fn wants_terminal(&self) -> bool {
+        self.plan.process.as_ref().is_some_and(|process| process.terminal)
+    }
+}
+
+/// Which cgroup driver the flags ask for.
+pub fn driver(globals: &Globals) -> anyhow::Result<Driver> {
+    Ok(match globals.cgroup_manager {
+        CgroupManager::Cgroupfs => Driver::Cgroupfs,
+        CgroupManager::Disabled => Driver::Disabled,
+        CgroupManager::Systemd => {
+            bail!("--systemd-cgroup: this rt has no systemd driver yet; use --cgroup-manager cgroupfs")
+        }
+    })
+}
+
+/// How many descriptors the container keeps: those of `--preserve-fds`, and those of socket activation.
+///
+/// # Errors
+/// When one of them is not open: later, one of our own could have taken its number.
+pub fn inherited_fds(matches: &ArgMatches) -> anyhow::Result<(u32, u32)> {
+    let preserve_fds = matches.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
+    let listen_fds = match std::env::var("LISTEN_FDS") {
+        Ok(text) => text.parse().with_context(|| format!("LISTEN_FDS={text:?} in the environment is not a number"))?,
+        Err(_) => 0,
+    };
+    let Some(end) = 3_u32.checked_add(listen_fds).and_then(|end| end.checked_add(preserve_fds)) else {
+        bail!("--preserve-fds {preserve_fds} is too large");
+    };
+    if let Some(missing) = (3..end).find(|number| i32::try_from(*number).map_or(true, |number| !fd::is_open(number))) {
+        bail!("--preserve-fds {preserve_fds} (LISTEN_FDS {listen_fds}): descriptor {missing} is not open");
+    }
+    Ok((preserve_fds, listen_fds))
+}
+
+/// An unprivileged runtime that maps its own gid only has to deny setgroups(2).
+fn setgroups_denied(plan: &Plan, host: &Host) -> bool {
+    plan.namespaces.user.is_new() && crate::stage::id_map::denies_setgroups(&plan.namespaces, host)
+        || host.in_user_namespace && is_denied(Path::new("/proc/self/setgroups"))
+}
+
+fn is_denied(file: &Path) -> bool {
+    std::fs::read(file).is_ok_and(|text| text.starts_with(b"deny"))
+}

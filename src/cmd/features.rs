@@ -1,0 +1,56 @@
+//! `rt features`: what this `rt` supports, whatever the machine.
+
+use clap::ArgMatches;
+
+use super::print;
+use crate::cli::Globals;
+
+/// A constant: one write and nothing on stderr, because CRI-O parses both streams together.
+///
+/// <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/features.md>
+const FEATURES: &str = include_str!("features.json");
+
+/// Prints the features structure.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn run(_globals: &Globals, _matches: &ArgMatches) -> anyhow::Result<i32> {
+    print(FEATURES.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::plan::rootfs::MOUNT_OPTIONS;
+    use crate::spec::capability::CAPABILITIES;
+
+    fn names(features: &Value, pointer: &str) -> Vec<String> {
+        serde_json::from_value(features.pointer(pointer).unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn the_constant_says_what_the_tables_say() {
+        let features: Value = serde_json::from_str(FEATURES).unwrap();
+        assert_eq!(features["ociVersionMin"], "1.0.0");
+        assert_eq!(features["ociVersionMax"], crate::cli::SPEC_VERSION);
+        let options: Vec<&str> = MOUNT_OPTIONS.iter().map(|option| option.name).collect();
+        assert_eq!(names(&features, "/mountOptions"), options);
+        assert_eq!(names(&features, "/linux/capabilities"), CAPABILITIES);
+    }
+
+    #[test]
+    fn managers_find_what_they_look_for() {
+        let features: Value = serde_json::from_str(FEATURES).unwrap();
+        assert!(names(&features, "/mountOptions").contains(&"rro".to_owned()));
+        assert!(names(&features, "/linux/namespaces").contains(&"user".to_owned()));
+        assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
+    }
+
+    #[test]
+    fn the_model_of_oci_spec_reads_it() {
+        let features: oci_spec::runtime::Features = serde_json::from_str(FEATURES).unwrap();
+        assert_eq!(features.hooks().as_ref().map(Vec::len), Some(6));
+    }
+}

@@ -1,0 +1,57 @@
+//! `rt run`: create, start, and in the foreground wait and delete.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, bail};
+use clap::ArgMatches;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::creation::Request;
+use crate::cli::Globals;
+use crate::stage::foreground::Foreground;
+use crate::stage::runtime::Created;
+use crate::stage::start::{OnFailure, start};
+use crate::stage::teardown::destroy;
+use crate::sys::fd;
+
+/// Runs a container from beginning to end, or to its start with `--detach`.
+///
+/// # Errors
+/// Whatever keeps it from running; nothing of it is left then.
+pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
+    let request = Request::load(globals, matches)?;
+    if request.plan.process.is_none() {
+        bail!("config.json: /process is missing: there is nothing to run");
+    }
+    let detach = matches.get_flag("detach");
+    // On the caller's own terminal, INIT sends the master here.
+    let owns_terminal = request.wants_terminal() && !request.has_console_socket() && !detach;
+    let (ours, theirs) = if owns_terminal { Some(socket_pair()?) } else { None }.unzip();
+    // Before clone: no signal is lost.
+    let foreground = if detach { None } else { Some(Foreground::prepare()?) };
+
+    let Created { container, state, init: (_, init), channel, .. } = request.create(globals, theirs, false)?;
+    let master = ours.map(|socket| fd::receive(socket.as_fd())).transpose().context("receive the terminal")?;
+    let container = start(&globals.log, container, &state, &channel, init.as_fd(), OnFailure::Destroy)?;
+    drop(channel);
+    let Some(foreground) = foreground else { return Ok(0) };
+
+    // Others may kill it, pause it and enter it while it runs.
+    container.unlock();
+    let status = foreground.stay(init.as_fd(), master)?;
+    if !matches.get_flag("keep") {
+        match container.lock() {
+            Ok(()) => destroy(&globals.log, container, &state, None)?,
+            // Somebody else has deleted it.
+            Err(error) if error.is::<crate::state::Missing>() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(status)
+}
+
+/// A socket for the terminal's master.
+pub fn socket_pair() -> anyhow::Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+        .context("socketpair for the terminal")
+}

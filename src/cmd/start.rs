@@ -1,0 +1,42 @@
+//! `rt start`: the program of a created container runs.
+
+use anyhow::{Context, bail};
+use clap::ArgMatches;
+use nix::errno::Errno;
+
+use crate::cli::Globals;
+use crate::stage::gate;
+use crate::stage::start::{OnFailure, start};
+use crate::state::{Boot, ContainerId, InitHandle, StateRoot, Status};
+
+/// Opens the start gate and runs the poststart hooks.
+///
+/// Implements <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#start>.
+///
+/// # Errors
+/// When the container is not `created`, has no program, or a hook fails.
+pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
+    let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
+    let container = StateRoot::resolve(globals.root.as_deref())?.open(&id)?;
+    container.lock()?;
+    let state = container.load()?;
+    let boot = Boot::default();
+    let refusal = |why: &str| format!("cannot start container {:?}: {why}", id.as_str());
+    match container.status(&state, &boot)? {
+        Status::Created => {}
+        Status::Running => bail!(refusal("it is already running")),
+        Status::Stopped => bail!(refusal("it has stopped")),
+        Status::Paused => bail!(refusal("it is paused")),
+        Status::Creating => bail!(refusal("it is still being created")),
+    }
+    if !state.has_process {
+        bail!(refusal("its config.json has no /process"));
+    }
+    let init = InitHandle::open(&state, &boot)?.with_context(|| refusal("it has stopped"))?;
+    let channel = match gate::open(container.directory()) {
+        Err(Errno::ECONNREFUSED) => bail!(refusal("it has stopped")),
+        other => other.with_context(|| refusal("the start gate does not open"))?,
+    };
+    start(&globals.log, container, &state, &channel, init.as_fd(), OnFailure::Keep)?;
+    Ok(0)
+}
