@@ -1,5 +1,6 @@
 //! Where messages go: stderr, and the file of `--log` in the form that managers parse.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -67,6 +68,14 @@ pub enum Level {
 }
 
 impl Level {
+    fn syslog_severity(self) -> u8 {
+        match self {
+            Level::Error => 3,
+            Level::Warning => 4,
+            Level::Debug => 7,
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Level::Error => "error",
@@ -78,7 +87,8 @@ impl Level {
 
 /// Says things, each in one write.
 ///
-/// Only errors go to the `--log` file: podman takes the whole file as one JSON document.
+/// With a `--log` file, stderr is silent unless the command fails: under a manager it may be the container's own. And
+/// where a command fails the file gets its error alone: podman takes the whole file as one JSON document.
 #[derive(Debug, Clone)]
 pub struct Log {
     /// Where errors go besides stderr.
@@ -88,6 +98,8 @@ pub struct Log {
     /// What is worth saying.
     pub level: Level,
     name: &'static str,
+    /// What was tolerated, for the file; lost when the command fails.
+    pending: RefCell<String>,
 }
 
 impl Default for Log {
@@ -99,7 +111,13 @@ impl Default for Log {
 impl Log {
     /// A log to stderr, whose lines begin with the program's `name`.
     pub fn new(name: &'static str) -> Log {
-        Log { target: Target::default(), format: Format::default(), level: Level::default(), name }
+        Log {
+            target: Target::default(),
+            format: Format::default(),
+            level: Level::default(),
+            name,
+            pending: RefCell::default(),
+        }
     }
 
     /// Says why the command failed. To be called once, by `main`.
@@ -109,12 +127,8 @@ impl Log {
         let reported = match &self.target {
             Target::Stderr => Ok(()),
             Target::File(file) => append(file, &self.document(Level::Error, &message, now)),
-            Target::Journal(id) => {
-                let text = format!("PRIORITY=3\nSYSLOG_IDENTIFIER={}\nMESSAGE={message}\n", without_newlines(id));
-                send("/run/systemd/journal/socket", &text)
-            }
-            // facility daemon, severity error
-            Target::Syslog(id) => send("/dev/log", &format!("<27>{}: {message}", without_newlines(id))),
+            Target::Journal(id) => to_journal(id, Level::Error, &message),
+            Target::Syslog(id) => to_syslog(id, Level::Error, &message),
         };
         // Whoever asks for JSON without a file reads it here.
         if self.target == Target::Stderr && self.format == Format::Json {
@@ -144,10 +158,31 @@ impl Log {
             return;
         }
         let message = without_newlines(message);
-        if self.target == Target::Stderr && self.format == Format::Json {
-            say(&self.document(level, &message, SystemTime::now()));
-        } else {
-            say(&format!("{}: {}: {message}\n", self.name, level.word()));
+        let sent = match &self.target {
+            Target::File(_) => {
+                self.pending.borrow_mut().push_str(&self.document(level, &message, SystemTime::now()));
+                Ok(())
+            }
+            Target::Journal(id) => to_journal(id, level, &message),
+            Target::Syslog(id) => to_syslog(id, level, &message),
+            Target::Stderr if self.format == Format::Json => {
+                say(&self.document(level, &message, SystemTime::now()));
+                Ok(())
+            }
+            Target::Stderr => {
+                say(&format!("{}: {}: {message}\n", self.name, level.word()));
+                Ok(())
+            }
+        };
+        // A warning that cannot be logged is not worth another one.
+        drop(sent);
+    }
+
+    /// Writes what was tolerated to the file. To be called once, by `main`, when the command has worked.
+    pub fn finish(&self) {
+        let pending = self.pending.take();
+        if let (Target::File(file), false) = (&self.target, pending.is_empty()) {
+            let _ = append(file, &pending);
         }
     }
 
@@ -159,6 +194,16 @@ impl Log {
             Format::Json => format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{time}\"}}\n"),
         }
     }
+}
+
+fn to_journal(id: &str, level: Level, message: &str) -> io::Result<()> {
+    let (priority, id) = (level.syslog_severity(), without_newlines(id));
+    send("/run/systemd/journal/socket", &format!("PRIORITY={priority}\nSYSLOG_IDENTIFIER={id}\nMESSAGE={message}\n"))
+}
+
+fn to_syslog(id: &str, level: Level, message: &str) -> io::Result<()> {
+    const DAEMON: u8 = 3 << 3;
+    send("/dev/log", &format!("<{}>{}: {message}", DAEMON | level.syslog_severity(), without_newlines(id)))
 }
 
 /// An error and its causes as one line: `operation object: cause`.
@@ -276,7 +321,7 @@ mod tests {
     #[test]
     fn the_log_file_gets_exactly_one_json_document_for_an_error_and_none_for_warnings() {
         let file = std::env::temp_dir().join(format!("rt-log-{}", std::process::id()));
-        let log = Log { target: Target::of(&file), format: Format::Json, level: Level::Debug, name: "rt" };
+        let log = Log { target: Target::of(&file), format: Format::Json, level: Level::Debug, ..Log::new("rt") };
         log.warn("this is tolerated");
         log.debug(|| "this is done".to_owned());
         log.error("mount \"proc\": it is\nbroken \u{1}");

@@ -24,21 +24,22 @@ use cli::{Asked, Dialect};
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    if cli::verb(&argv).is_some_and(cmd::enters_a_container)
-        && let Err(error) = stage::protect::run_protected(&argv)
-    {
-        let program = argv.first().map(OsString::as_os_str).unwrap_or_default();
-        log::Log::new(Dialect::of(program).name()).error(&log::one_line(&error));
-        return ExitCode::FAILURE;
-    }
+    let is_protected = match cli::verb(&argv) {
+        // Comes back in a second execution of this program.
+        Some(verb) if cmd::enters_a_container(verb) => stage::protect::run_protected(&argv),
+        _ => Ok(()),
+    };
     match cli::parse(&argv, cmd::VERBS) {
         Ok(Asked::Print(text)) => {
             // When standard output is gone there is nobody to tell.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Ok(Asked::Run(verb, globals, matches)) => match (verb.run)(&globals, &matches) {
-            Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        Ok(Asked::Run(verb, globals, matches)) => match is_protected.and_then(|()| (verb.run)(&globals, &matches)) {
+            Ok(code) => {
+                globals.log.finish();
+                ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+            }
             Err(error) => {
                 globals.log.error(&log::one_line(&error));
                 failure(Some(verb.name), globals.dialect)

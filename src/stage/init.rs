@@ -200,7 +200,7 @@ impl Init<'_> {
         if !self.plan.has_create_hooks() {
             return Ok(());
         }
-        self.channel.send(&Message::HooksPlease)?;
+        self.channel.send(&Message::HooksPlease { pid: own_pid() })?;
         match self.channel.receive()? {
             Some(Message::HooksDone { state }) => self.state = state,
             other => bail!(unexpected(other.as_ref())),
@@ -267,7 +267,7 @@ impl Init<'_> {
     }
 
     fn report_ready(&mut self) -> anyhow::Result<()> {
-        self.channel.send(&Message::Ready)?;
+        self.channel.send(&Message::Ready { pid: own_pid() })?;
         self.expect(&Message::Committed)?;
         process::die_with_parent(None).context("prctl PR_SET_PDEATHSIG")?;
         self.channel.send(&Message::Detached)
@@ -315,6 +315,11 @@ pub fn become_root(plan: &crate::plan::namespaces::NamespacePlan) -> anyhow::Res
     let gid = Gid::from_raw(crate::plan::namespaces::first_id(&plan.gid_mappings));
     nix::unistd::setresgid(gid, gid, gid).with_context(|| format!("setresgid {gid} in the user namespace"))?;
     nix::unistd::setresuid(uid, uid, uid).with_context(|| format!("setresuid {uid} in the user namespace"))
+}
+
+/// Our pid in the container.
+fn own_pid() -> i32 {
+    std::process::id().cast_signed()
 }
 
 fn unexpected(message: Option<&Message>) -> String {

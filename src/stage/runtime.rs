@@ -44,6 +44,8 @@ impl<'a> Runtime<'a> {
 enum Made {
     StateDirectory,
     Cgroup,
+    /// In the runtime's mount namespace, when the container has none of its own.
+    Mounts,
     Init,
     PidFile,
 }
@@ -184,6 +186,10 @@ impl Runtime<'_> {
     }
 
     fn open_descriptors(&mut self) -> anyhow::Result<()> {
+        if let (Some(process), true) = (&self.plan.process, self.plan.namespaces.user.is_own()) {
+            // Inside, nobody may raise them: INIT inherits ours.
+            limits::raise_hard_limits(process)?;
+        }
         self.joins = namespaces::open_joined(&self.plan.namespaces)?;
         self.prepared = Some(rootfs::prepare(&self.plan.rootfs, &self.plan.namespaces)?);
         self.procfs = Some(ProcFs::open()?);
@@ -208,6 +214,8 @@ impl Runtime<'_> {
             let cgroup = cgroup.and_then(|fd| fd.try_clone_to_owned().ok()).filter(|_| needs_setup);
             // The lock is the runtime's, and no directory of the host is INIT's business.
             self.container = None;
+            // With our copy of the runtime's end open, its death would never be end of file.
+            self.channel = None;
             let mut init = self.take_init(theirs);
             if needs_setup {
                 setup::main(Setup { init, cgroup })
@@ -216,6 +224,9 @@ impl Runtime<'_> {
         }
         back.iter().try_for_each(Return::go)?;
         let Side::Parent { pid, pidfd } = side? else { unreachable!("the child has gone its own way") };
+        if !self.plan.namespaces.mount.is_own() {
+            self.made.push(Made::Mounts);
+        }
         self.made.push(Made::Init);
         // Only the other process holds its end now: end of file will tell that it is gone.
         drop(theirs);
@@ -309,21 +320,26 @@ impl Runtime<'_> {
     fn await_ready(&mut self) -> anyhow::Result<()> {
         loop {
             match self.channel()?.receive()? {
-                Some(Message::HooksPlease) => self.run_hooks()?,
+                Some(Message::HooksPlease { pid }) => self.run_hooks(pid)?,
                 Some(Message::Warning { text }) => self.warnings.push(text),
-                Some(Message::Ready) => return Ok(()),
+                Some(Message::Ready { pid }) => {
+                    self.state.pid_inside = pid;
+                    return Ok(());
+                }
                 other => return Err(failure::from_answer(other, "create")),
             }
         }
     }
 
     /// The prestart and createRuntime hooks, in the runtime's namespaces.
-    fn run_hooks(&mut self) -> anyhow::Result<()> {
+    fn run_hooks(&mut self, pid_inside: i32) -> anyhow::Result<()> {
         self.hooks_have_begun = true;
         let state = self.hook_state(Status::Creating);
         let hooks = &self.plan.hooks;
         hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
         hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
+        // "For hooks executed in the container namespace, it is the pid as seen by the container."
+        let state = self.state.for_hook(Status::Creating, pid_inside);
         self.channel()?.send(&Message::HooksDone { state })
     }
 
@@ -363,6 +379,9 @@ impl Runtime<'_> {
 
     fn take_back(&mut self, made: Made) -> anyhow::Result<()> {
         match made {
+            Made::Mounts => {
+                crate::rootfs::detach_inherited(&self.plan.rootfs.path).context("unmount the container's root")
+            }
             Made::Init => match self.init.take() {
                 None => Ok(()),
                 Some((_, pidfd)) => {

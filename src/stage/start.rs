@@ -51,7 +51,7 @@ pub fn start(
 }
 
 fn tell(state: &State, channel: &Channel) -> anyhow::Result<()> {
-    channel.send(&Message::Start { state: state.for_hook(Status::Created, state.pid) })?;
+    channel.send(&Message::Start { state: state.for_hook(Status::Created, state.pid_inside) })?;
     // The socket closes when the program is executed.
     match channel.receive()? {
         None => Ok(()),

@@ -6,10 +6,10 @@
 //!    ───────── IdMapDone ────────────▶   only with a new user namespace
 //!    ◀──────── Cloned{pid} ───────────   only SETUP: it has made INIT
 //!    ───────── CgroupReady ──────────▶   only where somebody else moves INIT (systemd)
-//!    ◀──────── HooksPlease ───────────   only with prestart, createRuntime or createContainer hooks
+//!    ◀──────── HooksPlease{pid} ──────   only with prestart, createRuntime or createContainer hooks
 //!    ───────── HooksDone{state} ─────▶
 //!    ◀──────── Warning{text} ─────────   any number, any time
-//!    ◀──────── Ready ─────────────────
+//!    ◀──────── Ready{pid} ────────────
 //!    ───────── Committed ────────────▶   INIT no longer dies with RUNTIME
 //!    ◀──────── Detached ──────────────   RUNTIME may end; INIT waits at the start gate
 //!    ───────── Start{state} ─────────▶   over the gate's connection, or here with `rt run`
@@ -39,7 +39,10 @@ pub enum Message {
     /// INIT is in its cgroup.
     CgroupReady,
     /// The environment is made, the root not yet pivoted: it is the hooks' turn.
-    HooksPlease,
+    HooksPlease {
+        /// INIT's pid, as it sees itself.
+        pid: i32,
+    },
     /// The runtime's hooks have run.
     HooksDone {
         /// The container's state as JSON, for the hooks that INIT runs.
@@ -51,7 +54,10 @@ pub enum Message {
         text: String,
     },
     /// Everything but the user's program is done.
-    Ready,
+    Ready {
+        /// INIT's pid, as it sees itself.
+        pid: i32,
+    },
     /// The state is on disk.
     Committed,
     /// INIT no longer dies with RUNTIME: without this answer, RUNTIME could end too early.
@@ -82,11 +88,11 @@ impl Message {
             Message::IdMapPlease
             | Message::IdMapDone
             | Message::CgroupReady
-            | Message::HooksPlease
-            | Message::Ready
             | Message::Committed
             | Message::Detached => {}
-            Message::Cloned { pid } => frame.extend(pid.to_ne_bytes()),
+            Message::Cloned { pid } | Message::HooksPlease { pid } | Message::Ready { pid } => {
+                frame.extend(pid.to_ne_bytes())
+            }
             Message::HooksDone { state } | Message::Start { state } => frame.extend(state),
             Message::Warning { text } => frame.extend(text.as_bytes()),
             Message::Failed { step, errno, text } => {
@@ -105,10 +111,10 @@ impl Message {
             Message::IdMapDone => 2,
             Message::Cloned { .. } => 3,
             Message::CgroupReady => 4,
-            Message::HooksPlease => 5,
+            Message::HooksPlease { .. } => 5,
             Message::HooksDone { .. } => 6,
             Message::Warning { .. } => 7,
-            Message::Ready => 8,
+            Message::Ready { .. } => 8,
             Message::Committed => 9,
             Message::Start { .. } => 10,
             Message::Failed { .. } => 11,
@@ -124,10 +130,10 @@ impl Message {
             2 => Message::IdMapDone,
             3 => Message::Cloned { pid: i32::from_ne_bytes(body.try_into().ok()?) },
             4 => Message::CgroupReady,
-            5 => Message::HooksPlease,
+            5 => Message::HooksPlease { pid: i32::from_ne_bytes(body.try_into().ok()?) },
             6 => Message::HooksDone { state: body.to_vec() },
             7 => Message::Warning { text: text(body) },
-            8 => Message::Ready,
+            8 => Message::Ready { pid: i32::from_ne_bytes(body.try_into().ok()?) },
             9 => Message::Committed,
             10 => Message::Start { state: body.to_vec() },
             11 => {
@@ -219,10 +225,10 @@ mod tests {
             Message::IdMapDone,
             Message::Cloned { pid: 4711 },
             Message::CgroupReady,
-            Message::HooksPlease,
+            Message::HooksPlease { pid: 1 },
             Message::HooksDone { state: b"{}".to_vec() },
             Message::Warning { text: "careful".into() },
-            Message::Ready,
+            Message::Ready { pid: 7 },
             Message::Committed,
             Message::Detached,
             Message::Start { state: Vec::new() },

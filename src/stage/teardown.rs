@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use super::hooks;
 use crate::cgroup;
 use crate::log::Log;
+use crate::rootfs;
 use crate::state::{Container, State, Status};
 use crate::sys::process::pidfd_send_signal;
 
@@ -27,9 +28,13 @@ pub fn destroy(log: &Log, container: Container, state: &State, init: Option<Borr
     if let Some(init) = init {
         kill(state, init)?;
     }
-    // Without a pid namespace of its own, the container's processes outlive its init.
-    if !state.own_pid_namespace {
+    // Without a pid namespace of its own, the container's processes outlive its init; and a creation that was killed
+    // has told nobody who its init is.
+    if !state.own_pid_namespace || state.pid == 0 {
         cgroup::kill_all(&state.cgroup, Signal::SIGKILL).context("kill what remains in the container's cgroup")?;
+    }
+    if !state.own_mount_namespace {
+        rootfs::detach_inherited(&state.rootfs).context("unmount the container's root")?;
     }
     cgroup::remove(&state.cgroup)?;
     container.remove()?;

@@ -34,6 +34,9 @@ pub struct State {
     /// Init's pid; 0 as long as the container is being created.
     #[serde(default)]
     pub pid: i32,
+    /// The same pid as the container sees it.
+    #[serde(default)]
+    pub pid_inside: i32,
     /// When init was started, see `init::start_time`.
     #[serde(default)]
     pub start_time: u64,
