@@ -10,6 +10,7 @@ pub mod net;
 pub mod process;
 pub mod regex;
 pub mod sched;
+pub mod seccomp;
 #[cfg(test)]
 pub mod testing;
 pub mod tty;
