@@ -16,6 +16,7 @@ use crate::cgroup::JoinFds;
 use crate::cli::Globals;
 use crate::error::Faults;
 use crate::host::Host;
+use crate::plan::filter::plan_filter;
 use crate::plan::namespaces::plan_namespaces;
 use crate::plan::process::{ProcessPlan, plan_process};
 use crate::rootfs::ProcFs;
@@ -55,6 +56,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     if listen_fds > 0 {
         process.pass_listen_fds(listen_fds);
     }
+    let filter = plan_filter(&spec, &process, &host, &mut faults);
     let faults = {
         faults.clone().into_result(())?;
         faults
@@ -71,7 +73,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
         ..Settings::default()
     };
     let detach = matches.get_flag("detach");
-    let mut join = Join::new(&process, &namespaces, &host, &settings, init.as_fd());
+    let mut join = Join::new(&process, filter.as_ref(), &namespaces, &host, &settings, init.as_fd());
     join.cgroup = Some(JoinFds::open(&state.cgroup)?);
     join.procfs = Some(ProcFs::open()?);
     if !namespaces.mount.is_own() {

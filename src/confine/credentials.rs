@@ -70,6 +70,15 @@ pub fn set_ids(plan: &ProcessPlan, groups: Groups) -> Result<()> {
     setresuid(uid, uid, uid).with_context(|| format!("set user {uid}"))
 }
 
+/// Makes all permitted capabilities effective: setresuid(2) to a user other than root leaves them permitted only.
+///
+/// # Errors
+/// None in practice.
+pub fn regain_effective() -> Result<()> {
+    let own = sys::capget().context("read capabilities")?;
+    sys::capset(sys::CapabilitySets { effective: own.permitted, ..own }).context("make capabilities effective")
+}
+
 /// Sets effective, permitted, inheritable and ambient capabilities.
 ///
 /// Gives a warning for each set of which something cannot be granted: the OCI spec wants no error there.

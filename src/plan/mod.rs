@@ -1,9 +1,11 @@
 //! What will be done: pure data, made by pure functions from a `Spec` and the `Host`'s facts.
 
 pub mod cgroup;
+pub mod filter;
 pub mod namespaces;
 pub mod process;
 pub mod rootfs;
+pub mod seccomp;
 
 use oci_spec::runtime::Hooks;
 
@@ -12,9 +14,11 @@ use crate::host::Host;
 use crate::host::cgroup::Layout;
 use crate::spec::Spec;
 use cgroup::{CgroupPlan, plan_cgroup};
+use filter::plan_filter;
 use namespaces::{NamespacePlan, plan_namespaces};
 use process::{ProcessPlan, plan_process};
 use rootfs::{RootfsPlan, plan_rootfs, plan_sysctl};
+use seccomp::SeccompPlan;
 
 /// Everything that is done to make a container.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Plan {
     pub cgroup: CgroupPlan,
     /// The user's program; without it the container can be created, not started.
     pub process: Option<ProcessPlan>,
+    /// The system call filter.
+    pub seccomp: Option<SeccompPlan>,
     /// What is written below /proc/sys, as file and value.
     pub sysctl: Vec<(String, String)>,
     /// `hostname`
@@ -48,12 +54,14 @@ impl Plan {
         let rootfs = plan_rootfs(spec, host, &namespaces, &mut faults);
         let cgroup = plan_cgroup(spec, host, id, cgroup_driver, &mut faults);
         let process = spec.oci.process().as_ref().map(|process| plan_process(process, host, "/process", &mut faults));
+        let seccomp = process.as_ref().and_then(|process| plan_filter(spec, process, host, &mut faults));
         let sysctl = plan_sysctl(spec, &namespaces, &mut faults);
         let plan = Plan {
             namespaces,
             rootfs,
             cgroup,
             process,
+            seccomp,
             sysctl,
             hostname: spec.oci.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.oci.domainname().clone().filter(|name| !name.is_empty()),

@@ -29,14 +29,6 @@ pub fn check(oci: &Spec, faults: &mut Faults) {
     if let Some(policy) = linux.memory_policy() {
         check_memory_policy(policy, faults);
     }
-    refuse_seccomp(linux, faults);
-}
-
-/// Until rt has its seccomp compiler: a filter that is asked for is never ignored.
-fn refuse_seccomp(linux: &Linux, faults: &mut Faults) {
-    if linux.seccomp().is_some() {
-        faults.error("/linux/seccomp", "is not supported yet: remove it to run without a system call filter");
-    }
 }
 
 struct Namespaces<'a>(&'a [LinuxNamespace]);

@@ -512,13 +512,6 @@ fn resources_of_their_own_are_scanned() {
     assert_eq!(faults.to_string(), "resources.json: /memory/limit: must be an integer, not the string \"1G\"");
 }
 
-#[test]
-fn seccomp_is_refused_and_never_ignored() {
-    let config = with("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}));
-    let faults = Spec::from_text("/b".into(), config.to_string().into_bytes()).expect_err("seccomp");
-    assert_eq!(faults.errors[0].pointer, "/linux/seccomp");
-}
-
 /// xorshift64*: the same bytes in every run.
 struct Random(u64);
 

@@ -253,7 +253,7 @@ impl Init<'_> {
 
     fn drop_privileges(&mut self) -> anyhow::Result<()> {
         if let Some(process) = self.plan.process.as_ref() {
-            for text in privileges::drop_privileges(process, self.settings)? {
+            for text in privileges::drop_privileges(process, self.plan.seccomp.as_ref(), self.settings)? {
                 self.channel.send(&Message::Warning { text })?;
             }
         }
@@ -294,7 +294,7 @@ impl Init<'_> {
         let (Some(process), Some(executable)) = (self.plan.process.as_ref(), self.executable.as_ref()) else {
             bail!("config.json has no /process: there is nothing to start");
         };
-        Err(privileges::execute(process, executable, self.settings.preserve_fds))
+        Err(privileges::execute(process, self.plan.seccomp.as_ref(), executable, self.settings.preserve_fds))
     }
 
     fn root(&mut self) -> anyhow::Result<&mut Root> {

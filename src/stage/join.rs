@@ -24,6 +24,7 @@ use crate::confine::limits;
 use crate::host::Host;
 use crate::plan::namespaces::NamespacePlan;
 use crate::plan::process::ProcessPlan;
+use crate::plan::seccomp::SeccompPlan;
 use crate::rootfs::{Console, ProcFs, Root};
 use crate::sys::process::{self, Side};
 
@@ -48,6 +49,8 @@ impl<'a> Join<'a> {
 pub struct Join<'a> {
     /// The process to run.
     pub process: &'a ProcessPlan,
+    /// The container's system call filter.
+    pub filter: Option<&'a SeccompPlan>,
     /// Which namespaces are the container's own.
     pub namespaces: &'a NamespacePlan,
     /// Facts about the machine.
@@ -84,6 +87,7 @@ impl<'a> Join<'a> {
     /// Gathers what JOIN needs.
     pub fn new(
         process: &'a ProcessPlan,
+        filter: Option<&'a SeccompPlan>,
         namespaces: &'a NamespacePlan,
         host: &'a Host,
         settings: &'a Settings,
@@ -91,7 +95,21 @@ impl<'a> Join<'a> {
     ) -> Join<'a> {
         let joined = CloneFlags::empty();
         let (cgroup, procfs, root, console, channel, executable) = (None, None, None, None, None, None);
-        Join { process, namespaces, host, settings, target, cgroup, procfs, root, console, channel, executable, joined }
+        Join {
+            process,
+            filter,
+            namespaces,
+            host,
+            settings,
+            target,
+            cgroup,
+            procfs,
+            root,
+            console,
+            channel,
+            executable,
+            joined,
+        }
     }
 
     /// Starts the process, and waits until its program runs.
@@ -230,7 +248,7 @@ impl<'a> Join<'a> {
     }
 
     fn drop_privileges(&mut self) -> anyhow::Result<()> {
-        for text in privileges::drop_privileges(self.process, self.settings)? {
+        for text in privileges::drop_privileges(self.process, self.filter, self.settings)? {
             self.channel()?.send(&Message::Warning { text })?;
         }
         Ok(())
@@ -244,7 +262,7 @@ impl<'a> Join<'a> {
     fn execute(&mut self) -> anyhow::Result<()> {
         let executable = self.executable.as_ref().context("no executable was found")?;
         process::die_with_parent(None).context("prctl PR_SET_PDEATHSIG")?;
-        Err(privileges::execute(self.process, executable, self.settings.preserve_fds))
+        Err(privileges::execute(self.process, self.filter, executable, self.settings.preserve_fds))
     }
 
     fn channel(&self) -> anyhow::Result<&Channel> {

@@ -9,10 +9,13 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::Uid;
 
 use super::settings::Settings;
-use crate::confine::credentials::{Groups, drop_bounding, set_capabilities, set_ids, set_no_new_privileges, set_umask};
+use crate::confine::credentials::{
+    Groups, drop_bounding, regain_effective, set_capabilities, set_ids, set_no_new_privileges, set_umask,
+};
 use crate::confine::{cwd, executable, home, limits};
 use crate::plan::process::ProcessPlan;
-use crate::sys::{fd, process as kernel};
+use crate::plan::seccomp::SeccompPlan;
+use crate::sys::{fd, process as kernel, seccomp};
 
 /// Limits that the process takes for itself.
 pub fn limit(process: &ProcessPlan) -> anyhow::Result<()> {
@@ -33,7 +36,11 @@ pub fn close_others(preserve_fds: u32, keep: &[BorrowedFd<'_>]) -> anyhow::Resul
 ///
 /// The directory comes first, with the power to look everywhere; where not even that helps (a network file system
 /// that trusts no root), the container's user may have more luck.
-pub fn drop_privileges(process: &ProcessPlan, settings: &Settings) -> anyhow::Result<Vec<String>> {
+pub fn drop_privileges(
+    process: &ProcessPlan,
+    filter: Option<&SeccompPlan>,
+    settings: &Settings,
+) -> anyhow::Result<Vec<String>> {
     cwd::create_cwd(process)?;
     let is_there = cwd::try_enter_cwd(process)?;
     drop_bounding(process)?;
@@ -41,9 +48,14 @@ pub fn drop_privileges(process: &ProcessPlan, settings: &Settings) -> anyhow::Re
     if !is_there {
         cwd::enter_cwd(process)?;
     }
+    set_umask(process);
+    if let (Some(filter), false) = (filter, process.no_new_privileges) {
+        // Without noNewPrivileges it takes CAP_SYS_ADMIN, which goes next.
+        regain_effective()?;
+        load_filter(filter)?;
+    }
     let refused = set_capabilities(process)?;
     set_no_new_privileges(process)?;
-    set_umask(process);
     // The kernel has just made us dumpable again, as far as /proc/sys/fs/suid_dumpable goes.
     nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
     Ok(refused)
@@ -55,12 +67,31 @@ pub fn find_executable(process: &ProcessPlan) -> anyhow::Result<CString> {
     executable::find(args0, process.variable("PATH"))
 }
 
+/// Loads the filter; see `plan::filter` for what may be called afterwards.
+fn load_filter(filter: &SeccompPlan) -> anyhow::Result<()> {
+    let loaded = seccomp::load_filter(&filter.program, filter.flags.bits());
+    loaded
+        .map(drop)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+        .context("load the seccomp filter")
+}
+
 /// Becomes the program; comes back with an error only.
-pub fn execute(process: &ProcessPlan, executable: &CString, preserve_fds: u32) -> anyhow::Error {
+pub fn execute(
+    process: &ProcessPlan,
+    filter: Option<&SeccompPlan>,
+    executable: &CString,
+    preserve_fds: u32,
+) -> anyhow::Error {
     let mut env = process.env.clone();
     home::add_home(process, &mut env);
     if let Err(errno) = kernel::close_on_exec_from(3 + preserve_fds) {
         return anyhow::Error::from(errno).context("close_range");
+    }
+    if let (Some(filter), true) = (filter, process.no_new_privileges)
+        && let Err(error) = load_filter(filter)
+    {
+        return error;
     }
     executable::exec_error(executable, kernel::exec(executable, &process.args, &env))
 }
