@@ -119,7 +119,7 @@ impl<'a> Join<'a> {
     pub fn start(mut self) -> anyhow::Result<Joined> {
         let (ours, theirs) = Channel::pair()?;
         self.channel = Some(theirs);
-        let (pid, pidfd) = if self.needs_middle() { self.start_middle(&ours)? } else { self.start_directly()? };
+        let (pid, pidfd) = if self.needs_middle() { self.start_middle()? } else { self.start_directly()? };
         self.channel = None;
         let mut warnings = Vec::new();
         loop {
@@ -154,29 +154,37 @@ impl<'a> Join<'a> {
     }
 
     /// MIDDLE enters the user and the pid namespace, and leaves JOIN behind as the runtime's child.
-    fn start_middle(&mut self, ours: &Channel) -> anyhow::Result<(i32, OwnedFd)> {
-        let Side::Parent { pidfd: middle, .. } = clone(CloneFlags::empty(), None)? else { self.run_middle() };
+    ///
+    /// It has a socket of its own: JOIN may have something to say before MIDDLE has told its pid.
+    fn start_middle(&mut self) -> anyhow::Result<(i32, OwnedFd)> {
+        let (ours, of_middle) = Channel::pair()?;
+        let Side::Parent { pidfd: middle, .. } = clone(CloneFlags::empty(), None)? else {
+            drop(ours);
+            self.run_middle(&of_middle)
+        };
+        drop(of_middle);
         let answer = ours.receive()?;
         wait_for_end(middle.as_fd()).context("wait for the middle process")?;
         let Some(Message::Cloned { pid }) = answer else { return Err(failure::from_answer(answer, "clone")) };
         Ok((pid, process::pidfd_open(pid).context("pidfd_open of the new process")?))
     }
 
-    fn run_middle(&mut self) -> ! {
-        let mut go = || -> anyhow::Result<()> {
-            process::reset_signals().context("reset signals")?;
-            let flags = CloneFlags::CLONE_NEWUSER | self.namespaces.pid_flag();
-            setns(self.target, flags).context("join the container's user namespace")?;
-            self.joined |= flags;
-            match clone(CloneFlags::CLONE_PARENT, self.cgroup.as_ref().and_then(JoinFds::v2_fd))? {
-                Side::Parent { pid, .. } => self.channel()?.send(&Message::Cloned { pid }),
-                Side::Child => self.run(),
-            }
-        };
-        if let Err(error) = go() {
-            let _ = self.channel().and_then(|channel| channel.send(&failure::message("join namespaces", &error)));
+    fn run_middle(&mut self, channel: &Channel) -> ! {
+        if let Err(error) = self.clone_in_user_namespace(channel) {
+            let _ = channel.send(&failure::message("join namespaces", &error));
         }
         process::exit_now(0)
+    }
+
+    fn clone_in_user_namespace(&mut self, channel: &Channel) -> anyhow::Result<()> {
+        process::reset_signals().context("reset signals")?;
+        let flags = CloneFlags::CLONE_NEWUSER | self.namespaces.pid_flag();
+        setns(self.target, flags).context("join the container's user namespace")?;
+        self.joined |= flags;
+        match clone(CloneFlags::CLONE_PARENT, self.cgroup.as_ref().and_then(JoinFds::v2_fd))? {
+            Side::Parent { pid, .. } => channel.send(&Message::Cloned { pid }),
+            Side::Child => self.run(),
+        }
     }
 
     fn run(&mut self) -> ! {

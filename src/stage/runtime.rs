@@ -202,45 +202,66 @@ impl Runtime<'_> {
     fn clone_init(&mut self) -> anyhow::Result<()> {
         let (ours, theirs) = Channel::pair()?;
         self.channel = Some(ours);
-        let back = self.enter_for_children()?;
-        let needs_setup = self.plan.namespaces.needs_setup();
-        let cgroup = self.cgroup.as_ref().and_then(Cgroup::v2_fd);
-        let side = if needs_setup {
-            clone(CloneFlags::empty(), None)
-        } else {
-            clone(clone_flags(self.plan, self.host), cgroup)
-        };
-        if let Ok(Side::Child) = side {
-            let cgroup = cgroup.and_then(|fd| fd.try_clone_to_owned().ok()).filter(|_| needs_setup);
-            // The lock is the runtime's, and no directory of the host is INIT's business.
-            self.container = None;
-            // With our copy of the runtime's end open, its death would never be end of file.
-            self.channel = None;
-            let mut init = self.take_init(theirs);
-            if needs_setup {
-                setup::main(Setup { init, cgroup })
-            }
-            init::main(&mut init)
-        }
-        back.iter().try_for_each(Return::go)?;
-        let Side::Parent { pid, pidfd } = side? else { unreachable!("the child has gone its own way") };
         if !self.plan.namespaces.mount.is_own() {
             self.made.push(Made::Mounts);
         }
         self.made.push(Made::Init);
-        // Only the other process holds its end now: end of file will tell that it is gone.
-        drop(theirs);
-        self.init = Some(if needs_setup { self.await_cloned(pid, pidfd)? } else { (pid, pidfd) });
+        self.init = Some(if self.plan.namespaces.needs_setup() {
+            self.clone_setup(theirs)?
+        } else {
+            self.clone_directly(theirs)?
+        });
         (self.gate, self.console) = (None, None);
         Ok(())
+    }
+
+    fn clone_directly(&mut self, theirs: Channel) -> anyhow::Result<(i32, OwnedFd)> {
+        let back = self.enter_for_children()?;
+        let side = clone(clone_flags(self.plan, self.host), self.cgroup.as_ref().and_then(Cgroup::v2_fd));
+        if let Ok(Side::Child) = side {
+            init::main(&mut self.take_init(theirs))
+        }
+        back.iter().try_for_each(Return::go)?;
+        let Side::Parent { pid, pidfd } = side? else { unreachable!("the child has gone its own way") };
+        Ok((pid, pidfd))
+    }
+
+    /// SETUP has a socket of its own: INIT may have something to say before SETUP has told its pid.
+    fn clone_setup(&mut self, theirs: Channel) -> anyhow::Result<(i32, OwnedFd)> {
+        let (ours, of_setup) = Channel::pair()?;
+        let Side::Parent { pid: setup, pidfd } = clone(CloneFlags::empty(), None)? else {
+            drop(ours);
+            let cgroup = self.cgroup.as_ref().and_then(Cgroup::v2_fd).and_then(|fd| fd.try_clone_to_owned().ok());
+            setup::main(Setup { channel: of_setup, init: self.take_init(theirs), cgroup })
+        };
+        drop(of_setup);
+        let cloned = self.serve_setup(setup, &ours);
+        if cloned.is_err() {
+            // ESRCH: it has ended by itself.
+            let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        }
+        wait_for_end(pidfd.as_fd()).context("wait for the setup process")?;
+        let pid = cloned?;
+        Ok((pid, process::pidfd_open(pid).context("pidfd_open of the container's init")?))
+    }
+
+    /// Does what SETUP asks for until it has cloned INIT, whose pid it tells.
+    fn serve_setup(&self, setup: i32, channel: &Channel) -> anyhow::Result<i32> {
+        loop {
+            match channel.receive()? {
+                Some(Message::IdMapPlease) => {
+                    id_map::write(setup, &self.plan.namespaces, self.host)?;
+                    channel.send(&Message::IdMapDone)?;
+                }
+                Some(Message::Cloned { pid }) => return Ok(pid),
+                other => return Err(failure::from_answer(other, "clone")),
+            }
+        }
     }
 
     /// What takes hold of children only: the joined pid namespace and the clocks.
     fn enter_for_children(&mut self) -> anyhow::Result<Vec<Return>> {
         let mut back = Vec::new();
-        if self.plan.namespaces.needs_setup() {
-            return Ok(back);
-        }
         if let Some(place) = self.joins.iter().position(JoinFd::is_pid) {
             back.push(Return::to_pid()?);
             self.joins.remove(place).join()?;
@@ -252,8 +273,12 @@ impl Runtime<'_> {
         Ok(back)
     }
 
-    /// Everything that INIT needs, handed over in the child.
+    /// Everything that INIT needs, handed over in the child, and nothing else.
     fn take_init(&mut self, channel: Channel) -> Init<'_> {
+        // The lock is the runtime's, and no directory of the host is INIT's business.
+        self.container = None;
+        // With our copy of the runtime's end open, its death would never be end of file.
+        self.channel = None;
         Init {
             plan: self.plan,
             host: self.host,
@@ -271,25 +296,6 @@ impl Runtime<'_> {
             state: Vec::new(),
             executable: None,
         }
-    }
-
-    /// Serves SETUP until it has cloned INIT, and ends it.
-    fn await_cloned(&mut self, setup: i32, setup_pidfd: OwnedFd) -> anyhow::Result<(i32, OwnedFd)> {
-        let outcome = loop {
-            match self.channel()?.receive()? {
-                Some(Message::IdMapPlease) => {
-                    id_map::write(setup, &self.plan.namespaces, self.host)?;
-                    self.channel()?.send(&Message::IdMapDone)?;
-                }
-                Some(Message::Cloned { pid }) => break Ok(pid),
-                other => break Err(failure::from_answer(other, "clone")),
-            }
-        };
-        // It is about to end by itself, whichever way it went.
-        wait_for_end(setup_pidfd.as_fd()).context("wait for the setup process")?;
-        let pid = outcome?;
-        let pidfd = process::pidfd_open(pid).context("pidfd_open of the container's init")?;
-        Ok((pid, pidfd))
     }
 
     fn write_id_maps(&mut self) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 use super::init::{self, Init, become_root};
 use super::namespaces::{JoinFd, make_time};
-use super::sync::Message;
+use super::sync::{Channel, Message};
 use super::{failure, runtime};
 use crate::sys::process::{self, Side};
 
@@ -32,6 +32,8 @@ impl<'a> Setup<'a> {
 
 /// What SETUP works with.
 pub struct Setup<'a> {
+    /// To RUNTIME; INIT has its own, or it could speak up before `Cloned`.
+    pub channel: Channel,
     /// INIT as it will be.
     pub init: Init<'a>,
     /// The v2 cgroup that INIT starts in.
@@ -42,7 +44,7 @@ pub struct Setup<'a> {
 pub fn main(mut setup: Setup<'_>) -> ! {
     for (name, step) in Setup::STEPS {
         if let Err(error) = step(&mut setup) {
-            let _ = setup.init.channel.send(&failure::message(name, &error));
+            let _ = setup.channel.send(&failure::message(name, &error));
             process::exit_now(1);
         }
     }
@@ -74,8 +76,8 @@ impl Setup<'_> {
         user.iter().try_for_each(JoinFd::join)?;
         if plan.namespaces.user.is_new() && !plan.namespaces.time_offsets.is_empty() {
             unshare(CloneFlags::CLONE_NEWUSER).context("unshare the user namespace")?;
-            self.init.channel.send(&Message::IdMapPlease)?;
-            match self.init.channel.receive()? {
+            self.channel.send(&Message::IdMapPlease)?;
+            match self.channel.receive()? {
                 Some(Message::IdMapDone) => become_root(&plan.namespaces)?,
                 other => bail!("the runtime answered {other:?} to IdMapPlease"),
             }
@@ -104,7 +106,7 @@ impl Setup<'_> {
         self.init.awaits_id_maps = self.init.plan.namespaces.user.is_new() && !has_made_user;
         let cgroup = self.cgroup.as_ref().map(OwnedFd::as_fd);
         match runtime::clone(flags, cgroup)? {
-            Side::Parent { pid, .. } => self.init.channel.send(&Message::Cloned { pid }),
+            Side::Parent { pid, .. } => self.channel.send(&Message::Cloned { pid }),
             Side::Child => {
                 self.cgroup = None;
                 init::main(&mut self.init)
