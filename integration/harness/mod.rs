@@ -1,0 +1,31 @@
+//! What the chapters stand on: bundles, the runtime under test, and the search for what it left behind.
+
+pub mod bundle;
+pub mod cgroups;
+pub mod container;
+pub mod leaks;
+pub mod netns;
+pub mod runtime;
+pub mod terminal;
+
+pub use bundle::Bundle;
+pub use container::Container;
+pub use runtime::{Kind, Outcome, runtime};
+
+/// Leaves the test with one line on why it cannot run here; `make test` sums these lines up.
+macro_rules! skip {
+    ($($why:tt)*) => {{
+        $crate::harness::runtime::record_skip(&format!($($why)*));
+        return;
+    }};
+}
+
+/// Leaves the test when the runtime under test is not `rt`: it is about a promise of `rt`'s own.
+macro_rules! only_rt {
+    () => {
+        if $crate::harness::runtime().kind != $crate::harness::Kind::Rt {
+            skip!("a promise of rt's own");
+        }
+    };
+}
+

@@ -1,0 +1,146 @@
+//! The runtime under test, and what one call of it gave back.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// No call of a runtime takes this long; a test that hangs ends here instead of never.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which runtime is under test, for the promises that only `rt` makes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Rt,
+    Crun,
+    Runc,
+    Other,
+}
+
+/// The runtime under test: `$RUNTIME`, or the `rt` that cargo just built.
+pub struct Runtime {
+    pub path: PathBuf,
+    pub kind: Kind,
+}
+
+/// The runtime under test, looked up once.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let path = match std::env::var_os("RUNTIME").filter(|value| !value.is_empty()) {
+            Some(path) => PathBuf::from(path),
+            None => PathBuf::from(env!("CARGO_BIN_EXE_rt")),
+        };
+        let kind = match path.file_name().and_then(|name| name.to_str()) {
+            Some("rt") => Kind::Rt,
+            Some("crun") => Kind::Crun,
+            Some("runc") => Kind::Runc,
+            _ => Kind::Other,
+        };
+        Runtime { path, kind }
+    })
+}
+
+/// Prints why a test does not run and appends the line to `$RT_SKIP_LOG`.
+pub fn record_skip(why: &str) {
+    println!("skipped: {why}");
+    if let Some(log) = std::env::var_os("RT_SKIP_LOG") {
+        let name = std::thread::current().name().unwrap_or("?").to_owned();
+        let log = File::options().append(true).create(true).open(log);
+        writeln!(log.expect("open RT_SKIP_LOG"), "{name}: {why}").expect("write RT_SKIP_LOG");
+    }
+}
+
+/// What a finished command left: its exit code (128+N for a signal) and its two streams.
+#[derive(Debug)]
+pub struct Outcome {
+    pub line: String,
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Panics, showing both streams, unless the command exited with 0.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self:#?}");
+        self
+    }
+
+    /// Panics unless the command failed with an error of its own and said why.
+    #[track_caller]
+    pub fn refused(self) -> Self {
+        assert_ne!(self.code, 0, "was accepted: {self:#?}");
+        assert!(self.code < 128 || self.code == 255, "ended by a signal: {self:#?}");
+        assert!(!self.stderr.trim().is_empty(), "said nothing: {self:#?}");
+        assert!(!self.stderr.contains("panicked at"), "{self:#?}");
+        self
+    }
+
+    /// As `refused`; `rt` says it in exactly one line that holds all of `words`.
+    #[track_caller]
+    pub fn refused_with(self, words: &[&str]) -> Self {
+        let outcome = self.refused();
+        if runtime().kind == Kind::Rt {
+            let lines = outcome.stderr.lines().count();
+            assert_eq!(lines, 1, "one clear line is promised: {outcome:#?}");
+            for word in words {
+                assert!(outcome.stderr.contains(word), "{word:?} is missing: {outcome:#?}");
+            }
+        }
+        outcome
+    }
+}
+
+/// Runs a command to its end. Its streams go to files, so a container that outlives it blocks nobody.
+#[track_caller]
+pub fn outcome(mut command: Command) -> Outcome {
+    let (out, err) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap());
+    let line = format!("{command:?}");
+    let child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+    let code = wait(child, &line);
+    let read = |file: &tempfile::NamedTempFile| String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).into_owned();
+    Outcome { line, code, stdout: read(&out), stderr: read(&err) }
+}
+
+/// As `outcome`, with text on the standard input.
+#[track_caller]
+pub fn outcome_with_stdin(mut command: Command, text: &str) -> Outcome {
+    let mut stdin = tempfile::tempfile().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    std::io::Seek::rewind(&mut stdin).unwrap();
+    command.stdin(Stdio::from(stdin));
+    outcome(command)
+}
+
+/// Waits for a child that this test started; ends it when it hangs.
+#[track_caller]
+pub fn wait(mut child: Child, line: &str) -> i32 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        }
+        if Instant::now() > deadline {
+            child.kill().ok();
+            child.wait().ok();
+            panic!("hangs: {line}");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Asks again and again until it is so; panics with `what` when it never is.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

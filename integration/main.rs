@@ -1,0 +1,12 @@
+//! End-to-end tests by chapter of the runtime spec. Each quotes the sentence that it proves.
+//!
+//! `RUNTIME=/path/to/runtime` runs them against another runtime: they test the spec, not ourselves.
+#![allow(missing_docs)]
+
+#[macro_use]
+mod harness;
+
+mod lifecycle;
+mod mounts;
+mod process;
+mod rootfs;
