@@ -1,1 +1,10 @@
-//! later
+//! config.md, "Process": what the program finds itself as.
+
+mod capabilities;
+mod environment;
+mod exec;
+mod exit;
+mod identity;
+mod limits;
+mod stdio;
+mod terminal;

@@ -1,0 +1,185 @@
+//! `exec`: one more process in a running container.
+
+use serde_json::json;
+
+use crate::harness::runtime::{eventually, outcome};
+use crate::harness::{Bundle, Container, Kind, runtime};
+
+fn sleeping() -> Container {
+    let container = Container::new(Bundle::sleeping());
+    container.launch();
+    container
+}
+
+/// exec runs in all namespaces of the container.
+#[test]
+fn exec_is_in_the_containers_namespaces() {
+    let container = sleeping();
+    let pid = container.pid();
+    for name in ["cgroup", "ipc", "mnt", "net", "pid", "uts", "user", "time"] {
+        let inside = container.exec(&["readlink", &format!("/proc/self/ns/{name}")]).ok().stdout;
+        let outside = std::fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
+        assert_eq!(inside.trim(), outside.to_str().unwrap());
+    }
+}
+
+/// exec runs in the container's cgroups.
+#[test]
+fn exec_is_in_the_containers_cgroups() {
+    let container = sleeping();
+    let of_init = container.exec(&["cat", "/proc/1/cgroup"]).ok().stdout;
+    let own = container.exec(&["cat", "/proc/self/cgroup"]).ok().stdout;
+    assert_eq!(own, of_init);
+}
+
+/// The exit code is the program's, or 128+N.
+#[test]
+fn exec_returns_the_programs_status() {
+    let container = sleeping();
+    for code in [0, 1, 77, 255] {
+        assert_eq!(container.exec_sh(&format!("exit {code}")).code, code);
+    }
+    assert_eq!(container.exec_sh("kill -9 $$").code, 137);
+    assert_eq!(container.exec_sh("kill -15 $$").code, 143);
+}
+
+/// A program that is not there: 255 (crun: 1) and the words that managers look for.
+#[test]
+fn exec_of_nothing_is_an_error() {
+    let container = sleeping();
+    let outcome = container.exec(&["nosuch"]).refused_with(&["exec: \"nosuch\": executable file not found in $PATH"]);
+    if runtime().kind != Kind::Crun {
+        assert_eq!(outcome.code, 255);
+    }
+    assert_eq!(container.status(), "running");
+}
+
+/// exec into nobody, and into a stopped container, is an error.
+#[test]
+fn exec_needs_a_running_container() {
+    let container = Container::new(Bundle::args(&["true"]));
+    container.exec(&["true"]).refused_with(&["does not exist"]);
+    container.launch().until("stopped");
+    container.exec(&["true"]).refused_with(&[&container.id]);
+}
+
+/// exec works in a created container too.
+#[test]
+fn exec_works_before_start() {
+    let container = Container::new(Bundle::sleeping());
+    container.create().ok();
+    assert_eq!(container.exec(&["echo", "early"]).ok().stdout, "early\n");
+}
+
+/// --cwd, --env, --user change what the config says.
+#[test]
+fn exec_flags_change_the_process() {
+    let container = sleeping();
+    let script = "pwd; echo $WHO; id -u; id -g";
+    let outcome = container.call(&[
+        "exec", "--cwd", "/tmp", "--env", "WHO=me", "--env=OTHER=1", "--user", "1000:1001", &container.id, "sh", "-c", script,
+    ]);
+    assert_eq!(outcome.ok().stdout, "/tmp\nme\n1000\n1001\n");
+}
+
+/// --user UID alone; what is not a number is refused, never taken for root (CVE-2026-30892).
+#[test]
+fn exec_users_are_parsed_strictly() {
+    let container = sleeping();
+    assert_eq!(container.call(&["exec", "-u", "1000", &container.id, "id", "-u"]).ok().stdout, "1000\n");
+    only_rt!();
+    for user in ["root", "", "1x", "-1", "1:", ":1", "1:2:3", "4294967296", " 1", "0x1"] {
+        let outcome = container.call(&["exec", &format!("--user={user}"), &container.id, "id", "-u"]);
+        outcome.refused();
+    }
+}
+
+/// --process FILE replaces the whole process.
+#[test]
+fn exec_takes_a_process_file() {
+    let container = sleeping();
+    let file = container.home.path().join("process.json");
+    let process = json!({ "user": { "uid": 5, "gid": 6 }, "cwd": "/tmp", "env": ["PATH=/bin", "X=y"], "args": ["sh", "-c", "id -u; id -g; pwd; echo $X"] });
+    std::fs::write(&file, process.to_string()).unwrap();
+    let outcome = container.call(&["exec", "--process", file.to_str().unwrap(), &container.id]);
+    assert_eq!(outcome.ok().stdout, "5\n6\n/tmp\ny\n");
+}
+
+/// The words after the program are its own, also when they begin with a dash (conmon-rs gives no `--`).
+#[test]
+fn exec_leaves_the_programs_flags_alone() {
+    let container = sleeping();
+    assert_eq!(container.exec(&["echo", "-e", "--user", "x", "--", "-d"]).ok().stdout, "--user x -- -d\n");
+}
+
+/// --detach returns while the program runs; the pid file is there before it returns.
+#[test]
+fn exec_detach_returns_at_once() {
+    let container = sleeping();
+    let file = container.home.path().join("exec.pid");
+    let path = file.to_str().unwrap();
+    container.call(&["exec", "--detach", "--pid-file", path, &container.id, "sleep", "500"]).ok();
+    let pid = std::fs::read_to_string(&file).unwrap();
+    let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(pid.bytes().all(|byte| byte.is_ascii_digit()), "{pid:?}");
+    eventually("the program runs", || std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\0500"));
+    assert!(!line.is_empty());
+}
+
+/// A failed detached exec leaves no pid file: that is how conmon sees that it failed.
+#[test]
+fn a_failed_exec_leaves_no_pid_file() {
+    only_rt!();
+    let container = sleeping();
+    let file = container.home.path().join("exec.pid");
+    let path = file.to_str().unwrap();
+    container.call(&["exec", "--detach", "--pid-file", path, &container.id, "/nosuch"]).refused();
+    assert!(!file.exists());
+}
+
+/// exec by itself changes nothing in the container's state.
+#[test]
+fn many_execs_leave_the_container_as_it_was() {
+    let container = sleeping();
+    let before = container.state();
+    for _ in 0..5 {
+        container.exec(&["true"]).ok();
+    }
+    assert_eq!(container.state(), before);
+    let ps: Vec<i32> = serde_json::from_str(&container.call(&["ps", "-f", "json", &container.id]).ok().stdout).unwrap();
+    assert_eq!(ps, [container.pid()]);
+}
+
+/// exec's program sees the same root, and noNewPrivileges of the config.
+#[test]
+fn exec_has_the_root_and_the_restrictions() {
+    let container = sleeping();
+    std::fs::write(container.bundle.rootfs("/seen"), "same root").unwrap();
+    let output = container.exec_sh("cat /seen; grep NoNewPrivs /proc/self/status").ok().stdout;
+    assert_eq!(output, "same rootNoNewPrivs:\t1\n");
+}
+
+/// A signal to a foreground exec reaches its program.
+#[test]
+fn exec_forwards_signals() {
+    let container = sleeping();
+    let mut command = container.command();
+    let out = container.home.path().join("exec.out");
+    command.args(["exec", &container.id, "sh", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done"]);
+    command.stdout(std::fs::File::create(&out).unwrap());
+    let child = command.spawn().unwrap();
+    eventually("the program is up", || std::fs::read_to_string(&out).unwrap().contains("up"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(crate::harness::runtime::wait(child, "exec"), 9);
+}
+
+/// --cap, --no-new-privs: managers and people pass them. (crun 1.8: other spellings.)
+#[test]
+fn exec_can_be_given_capabilities() {
+    let container = sleeping();
+    let mut command = container.command();
+    command.args(["exec", "--cap", "CAP_KILL", &container.id, "grep", "CapEff", "/proc/self/status"]);
+    let output = outcome(command).ok().stdout;
+    let value = u64::from_str_radix(output.split_whitespace().nth(1).unwrap(), 16).unwrap();
+    assert_ne!(value & (1 << 5), 0, "{output}");
+}

@@ -1,0 +1,75 @@
+//! config.md, "User": ids, groups, umask.
+
+use serde_json::json;
+
+use crate::harness::{Bundle, Container};
+
+fn status_line(status: &str, name: &str) -> Vec<String> {
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.split_whitespace().skip(1).map(str::to_owned).collect()
+}
+
+/// "`uid` specifies the user ID in the container namespace", "`gid`": all four of each.
+#[test]
+fn uid_and_gid_are_set_in_all_four_places() {
+    let bundle = Bundle::args(&["cat", "/proc/self/status"]);
+    let container = Container::new(bundle.set("/process/user", json!({ "uid": 1000, "gid": 1001 })));
+    let status = container.run().ok().stdout;
+    assert_eq!(status_line(&status, "Uid:"), ["1000"; 4]);
+    assert_eq!(status_line(&status, "Gid:"), ["1001"; 4]);
+}
+
+/// "`additionalGids` specifies additional group IDs in the container namespace to be added to the process."
+#[test]
+fn additional_gids_are_added() {
+    let user = json!({ "uid": 1000, "gid": 1000, "additionalGids": [5, 6, 65533] });
+    let container = Container::new(Bundle::args(&["cat", "/proc/self/status"]).set("/process/user", user));
+    assert_eq!(status_line(&container.run().ok().stdout, "Groups:"), ["5", "6", "65533"]);
+}
+
+/// No group of the caller's own leaks in.
+#[test]
+fn no_group_of_the_caller_is_kept() {
+    let user = json!({ "uid": 1000, "gid": 1000 });
+    let container = Container::new(Bundle::args(&["cat", "/proc/self/status"]).set("/process/user", user));
+    let groups = status_line(&container.run().ok().stdout, "Groups:");
+    assert!(groups.iter().all(|gid| gid == "1000"), "{groups:?}");
+}
+
+/// "`umask` specifies the umask of the user. If unspecified, the umask should not be changed from the calling
+/// process' umask"; managers expect 0022.
+#[test]
+fn umask_is_set() {
+    let bundle = Bundle::sh("umask; touch /file; stat -c %a /file");
+    let container = Container::new(bundle.set("/process/user/umask", json!(0o077)));
+    assert_eq!(container.run().ok().stdout, "0077\n600\n");
+    let container = Container::new(Bundle::sh("umask"));
+    assert_eq!(container.run().ok().stdout, "0022\n");
+}
+
+/// The program of an unprivileged user cannot become root by a setuid file under noNewPrivileges.
+/// "`noNewPrivileges`: setting [it] to true prevents the process from gaining additional privileges."
+#[test]
+fn no_new_privileges_is_set_or_not() {
+    for (value, shown) in [(json!(true), "1"), (json!(false), "0")] {
+        let bundle = Bundle::args(&["cat", "/proc/self/status"]).set("/process/noNewPrivileges", value);
+        let container = Container::new(bundle);
+        assert_eq!(status_line(&container.run().ok().stdout, "NoNewPrivs:"), [shown]);
+    }
+}
+
+/// A user without a right to the root directory's files still starts: ids are set last.
+#[test]
+fn an_unprivileged_user_runs() {
+    let user = json!({ "uid": 65534, "gid": 65534 });
+    let container = Container::new(Bundle::sh("id -u; touch /file || echo no").set("/process/user", user));
+    assert_eq!(container.run().ok().stdout, "65534\nno\n");
+}
+
+/// HOME comes from /etc/passwd where the environment has none.
+#[test]
+fn home_comes_from_passwd() {
+    let bundle = Bundle::sh("echo $HOME").set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+    let container = Container::new(bundle.set("/process/env", json!(["PATH=/bin"])));
+    assert_eq!(container.run().ok().stdout, "/home\n");
+}
