@@ -6,7 +6,16 @@
 #[macro_use]
 mod harness;
 
+mod cgroups;
+mod commands;
+mod devices;
+mod errors;
+mod hooks;
 mod lifecycle;
 mod mounts;
+mod namespaces;
+mod networking;
 mod process;
+mod robustness;
 mod rootfs;
+mod security;

@@ -1,0 +1,126 @@
+//! config-linux.md, "Devices" and "Default Devices".
+
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use crate::harness::{Bundle, Container};
+
+/// "In addition to any devices configured with this setting, the runtime MUST also supply: `/dev/null`, `/dev/zero`,
+/// `/dev/full`, `/dev/random`, `/dev/urandom`, `/dev/tty`, `/dev/ptmx`."
+#[test]
+fn the_default_devices_are_there() {
+    let script = "cd /dev; stat -c '%n %F %t:%T %a %u:%g' null zero full random urandom tty; ls -l ptmx | grep -o 'ptmx.*'";
+    let container = Container::new(Bundle::sh(script));
+    let lines = ["null", "zero", "full", "random", "urandom", "tty"].iter().zip(["1:3", "1:5", "1:7", "1:8", "1:9", "5:0"]);
+    let wanted: Vec<String> = lines.map(|(name, number)| format!("{name} character special file {number} 666 0:0")).collect();
+    let output = container.run().ok().stdout;
+    assert_eq!(output.lines().take(6).collect::<Vec<_>>(), wanted);
+    assert_eq!(output.lines().nth(6), Some("ptmx -> pts/ptmx"));
+}
+
+/// They work: also under the device rules that deny everything else.
+#[test]
+fn the_default_devices_work() {
+    let script = "echo x > /dev/null; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c; (echo x > /dev/full) 2>/dev/null || echo full";
+    let bundle = Bundle::sh(script).set("/linux/resources/devices", json!([{ "allow": false, "access": "rwm" }]));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "4\n4\nfull\n");
+}
+
+/// runtime-linux.md, "Dev symbolic links": fd, stdin, stdout, stderr.
+#[test]
+fn the_symbolic_links_are_there() {
+    let container = Container::new(Bundle::sh("cd /dev; readlink fd; readlink stdin; readlink stdout; readlink stderr"));
+    assert_eq!(container.run().ok().stdout, "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\n");
+}
+
+/// "`devices` lists devices that MUST be available in the container": type, numbers, mode, owner.
+#[test]
+fn devices_are_made_as_listed() {
+    let list = json!([
+        { "path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 7, "gid": 8 },
+        { "path": "/dev/sub/dir/block", "type": "b", "major": 7, "minor": 200 },
+        { "path": "/dev/pipe", "type": "p", "fileMode": 0o600 },
+        { "path": "/elsewhere", "type": "u", "major": 1, "minor": 3, "fileMode": 0o666 },
+    ]);
+    let script = "stat -c '%F %t:%T %a %u:%g' /dev/mine /dev/sub/dir/block /dev/pipe /elsewhere";
+    let output = Container::new(Bundle::sh(script).set("/linux/devices", list)).run().ok().stdout;
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines[0], "character special file 1:5 640 7:8");
+    assert!(lines[1].starts_with("block special file 7:c8"), "{output}");
+    assert_eq!(lines[2], "fifo 0:0 600 0:0");
+    assert_eq!(lines[3], "character special file 1:3 666 0:0");
+}
+
+/// The mode is not cut by the caller's umask.
+#[test]
+fn the_umask_does_not_change_the_mode() {
+    let list = json!([{ "path": "/dev/open", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666 }]);
+    let container = Container::new(Bundle::sh("stat -c %a /dev/open /dev/null").set("/linux/devices", list));
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(&crate::harness::runtime().path).arg("--root").arg(container.root());
+    command.arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
+    assert_eq!(crate::harness::runtime::outcome(command).ok().stdout, "666\n666\n");
+}
+
+/// "If a file already exists at `path` that does not match the requested device, the runtime MUST generate an error."
+/// (runc and crun pass it over.)
+#[test]
+fn another_file_in_the_way_is_an_error() {
+    let list = json!([{ "path": "/etc/inway", "type": "c", "major": 1, "minor": 3 }]);
+    let container = Container::new(Bundle::args(&["true"]).file("/etc/inway", "text", 0o644).set("/linux/devices", list));
+    container.run().refused_with(&["/etc/inway"]);
+    container.assert_nothing_left();
+}
+
+/// Device rules: "The runtime MUST apply entries in the listed order."
+#[test]
+fn device_rules_are_applied_in_order() {
+    let list = json!([{ "path": "/dev/tun", "type": "c", "major": 10, "minor": 200, "fileMode": 0o666 }]);
+    let rules = |last: bool| {
+        json!([
+            { "allow": false, "access": "rwm" },
+            { "allow": true, "type": "c", "major": 10, "minor": 200, "access": "rw" },
+            { "allow": last, "type": "c", "major": 10, "minor": 200, "access": "rw" },
+        ])
+    };
+    // Whether the driver is there does not matter: only the cgroup says EPERM.
+    for (last, denied) in [(true, false), (false, true)] {
+        let script = "(: < /dev/tun) 2>&1 || true";
+        let bundle = Bundle::sh(script).set("/linux/devices", list.clone()).set("/linux/resources/devices", rules(last));
+        let output = Container::new(bundle).run().stdout;
+        assert_eq!(output.contains("Operation not permitted"), denied, "{output}");
+    }
+}
+
+/// An unknown type is refused with its place.
+#[test]
+fn an_unknown_device_type_is_refused() {
+    let list = json!([{ "path": "/dev/x", "type": "x", "major": 1, "minor": 3 }]);
+    let container = Container::new(Bundle::args(&["true"]).set("/linux/devices", list));
+    container.run().refused_with(&["/linux/devices/0/type"]);
+    container.assert_nothing_left();
+}
+
+/// In a user namespace the host's nodes are bound, because no node can be made.
+#[test]
+fn the_default_devices_work_in_a_user_namespace() {
+    let bundle = Bundle::sh("echo x > /dev/null && head -c 2 /dev/zero | wc -c").user_namespace(100_000).without_mount("/sys/fs/cgroup");
+    assert_eq!(Container::new(bundle).run().ok().stdout, "2\n");
+}
+
+/// An image whose /dev leads outside must not make nodes or links on the host (CVE-2026-41579).
+#[test]
+fn a_dev_that_is_a_symlink_makes_nothing_on_the_host() {
+    let bundle = Bundle::args(&["true"]).without_mount("/dev").without_mount("/dev/pts").without_mount("/dev/shm").without_mount("/dev/mqueue");
+    let victim = bundle.beside("victim");
+    std::fs::create_dir(&victim).unwrap();
+    std::fs::write(victim.join("ptmx"), "kept").unwrap();
+    std::fs::remove_dir(bundle.rootfs("/dev")).unwrap();
+    symlink(&victim, bundle.rootfs("/dev")).unwrap();
+    let container = Container::new(bundle);
+    container.run();
+    let names: Vec<_> = std::fs::read_dir(&victim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["ptmx"], "the host's directory was changed");
+    assert_eq!(std::fs::read_to_string(victim.join("ptmx")).unwrap(), "kept");
+}

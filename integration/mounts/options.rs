@@ -1,0 +1,110 @@
+//! "Runtimes MUST/SHOULD/MAY implement the following option strings for Linux".
+
+use super::{line_of, options_of};
+use crate::harness::{Bundle, Container, Kind, runtime};
+
+fn table() -> Bundle {
+    Bundle::args(&["cat", "/proc/self/mountinfo"])
+}
+
+/// One tmpfs for each option of the MUST rows: what must be in the mount table, and what must not.
+#[test]
+fn tmpfs_options_do_what_they_say() {
+    let rows: &[(&[&str], &[&str], &[&str])] = &[
+        (&["ro"], &["ro"], &[]),
+        (&["ro", "rw"], &["rw"], &["ro"]),
+        (&["nosuid"], &["nosuid"], &[]),
+        (&["nosuid", "suid"], &[], &["nosuid"]),
+        (&["nodev"], &["nodev"], &[]),
+        (&["nodev", "dev"], &[], &["nodev"]),
+        (&["noexec"], &["noexec"], &[]),
+        (&["noexec", "exec"], &[], &["noexec"]),
+        (&["sync"], &["sync"], &[]),
+        (&["sync", "async"], &[], &["sync"]),
+        (&["dirsync"], &["dirsync"], &[]),
+        (&["noatime"], &["noatime"], &["relatime"]),
+        (&["noatime", "atime"], &[], &["noatime"]),
+        (&["nodiratime"], &["nodiratime"], &[]),
+        (&["nodiratime", "diratime"], &[], &["nodiratime"]),
+        (&["relatime"], &["relatime"], &["noatime"]),
+        (&["strictatime"], &[], &["relatime", "noatime"]),
+        (&["strictatime", "nostrictatime"], &["relatime"], &[]),
+        (&["norelatime"], &[], &["noatime"]),
+        (&["defaults"], &["rw"], &["nosuid", "nodev", "noexec"]),
+        (&["mode=711", "size=64k"], &["mode=711", "size=64k"], &[]),
+    ];
+    for (options, present, absent) in rows {
+        let container = Container::new(table().mount("tmpfs", "tmpfs", "/mnt", options));
+        let shown = options_of(&line_of(&container, "/mnt"));
+        for option in *present {
+            assert!(shown.iter().any(|have| have == option), "{options:?}: {option} is missing in {shown:?}");
+        }
+        for option in *absent {
+            assert!(!shown.iter().any(|have| have == option), "{options:?}: {option} is in {shown:?}");
+        }
+    }
+}
+
+/// The options that the mount table cannot show are accepted: `loud`, `silent`, `lazytime`, `iversion`, ...
+#[test]
+fn options_without_a_trace_are_accepted() {
+    if runtime().kind == Kind::Crun || runtime().kind == Kind::Runc {
+        skip!("crun 1.8 and runc 1.1 take some of these for options of the file system");
+    }
+    for option in ["loud", "silent", "lazytime", "nolazytime", "iversion", "noiversion", "symfollow"] {
+        Container::new(Bundle::args(&["true"]).mount("tmpfs", "tmpfs", "/mnt", &[option])).run().ok();
+    }
+}
+
+/// `nosymfollow` (SHOULD, Linux 5.10). (runc 1.1 and crun 1.8 do not know it.)
+#[test]
+fn nosymfollow_is_applied() {
+    let container = Container::new(table().mount("tmpfs", "tmpfs", "/mnt", &["nosymfollow"]));
+    assert!(options_of(&line_of(&container, "/mnt")).iter().any(|option| option == "nosymfollow"));
+}
+
+/// "Runtimes SHOULD treat unknown options as filesystem-specific ones": the file system refuses what it does not know.
+#[test]
+fn unknown_options_go_to_the_file_system() {
+    let container = Container::new(Bundle::args(&["true"]).mount("tmpfs", "tmpfs", "/mnt", &["nosuchoption=1"]));
+    container.run().refused_with(&["/mnt", "EINVAL"]);
+    container.assert_nothing_left();
+}
+
+/// `remount` changes a mount that is there.
+#[test]
+fn remount_changes_an_earlier_mount() {
+    let bundle = table().mount("tmpfs", "tmpfs", "/mnt", &["size=64k"]);
+    let container = Container::new(bundle.mount("tmpfs", "tmpfs", "/mnt", &["remount", "ro", "size=64k"]));
+    assert!(options_of(&line_of(&container, "/mnt")).contains(&"ro".to_owned()));
+}
+
+/// "The runtime MUST mount entries in the listed order": the later one hides the earlier one, and may use it.
+#[test]
+fn mounts_are_made_in_order() {
+    let bundle = Bundle::sh("grep -c ' /mnt' /proc/self/mountinfo; ls /mnt");
+    let bundle = bundle.mount("tmpfs", "a", "/mnt", &[]).mount("tmpfs", "b", "/mnt/inner", &[]).mount("tmpfs", "c", "/mnt/inner/most", &[]);
+    assert_eq!(Container::new(bundle).run().ok().stdout, "3\ninner\n");
+}
+
+/// "For compatibility [destination] MAY be a relative path, in which case it MUST be interpreted as relative to '/'."
+#[test]
+fn a_relative_destination_begins_at_the_root() {
+    let container = Container::new(table().mount("tmpfs", "tmpfs", "mnt/deep", &[]).set("/process/cwd", serde_json::json!("/tmp")));
+    line_of(&container, "/mnt/deep");
+}
+
+/// Recursive attributes reach the mounts below: `rro`, `rnosuid`, `rnodev`, `rnoexec`. (runc 1.1 and crun 1.8: some.)
+#[test]
+fn recursive_options_reach_what_is_below() {
+    let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    if !host.contains(" /dev/pts ") {
+        skip!("the host has no mount on /dev/pts");
+    }
+    for (option, shown) in [("rro", "ro"), ("rnosuid", "nosuid"), ("rnodev", "nodev"), ("rnoexec", "noexec"), ("rnoatime", "noatime")] {
+        let container = Container::new(table().mount("bind", "/dev", "/mnt", &["rbind", option]));
+        let line = line_of(&container, "/mnt/pts");
+        let of_the_mount = line.split(' ').nth(5).unwrap();
+        assert!(of_the_mount.split(',').any(|have| have == shown), "{option}: {line}");
+    }
+}

@@ -1,0 +1,62 @@
+//! config-linux.md, "Sysctl": "`sysctl` allows kernel parameters to be modified at runtime for the container."
+
+use serde_json::json;
+
+use crate::harness::{Bundle, Container};
+
+/// Parameters of the container's own namespaces are set there and nowhere else.
+#[test]
+fn namespaced_parameters_are_set() {
+    let before = std::fs::read_to_string("/proc/sys/kernel/msgmax").unwrap();
+    let bundle = Bundle::sh("cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_forward /proc/sys/fs/mqueue/msg_max");
+    let values = json!({ "kernel.msgmax": "65000", "net.ipv4.ip_forward": "1", "fs.mqueue.msg_max": "11" });
+    assert_eq!(Container::new(bundle.set("/linux/sysctl", values)).run().ok().stdout, "65000\n1\n11\n");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/msgmax").unwrap(), before);
+}
+
+/// Slashes may stand for dots, for names with a dot in them.
+#[test]
+fn a_name_with_slashes_is_understood() {
+    let bundle = Bundle::sh("cat /proc/sys/net/ipv4/conf/lo/forwarding");
+    let bundle = bundle.set("/linux/sysctl", json!({ "net/ipv4/conf/lo/forwarding": "1" }));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "1\n");
+}
+
+/// What is not the container's own is refused: it would change the host.
+#[test]
+fn parameters_of_the_host_are_refused() {
+    for name in ["kernel.panic", "vm.swappiness", "fs.file-max", "kernel.core_pattern"] {
+        let file = format!("/proc/sys/{}", name.replace('.', "/"));
+        let before = std::fs::read_to_string(&file).unwrap();
+        let container = Container::new(Bundle::args(&["true"]).set("/linux/sysctl", json!({ name: before.trim() })));
+        container.run().refused_with(&[name]);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+        container.assert_nothing_left();
+    }
+}
+
+/// A parameter of a namespace that the container shares with the host is refused.
+#[test]
+fn parameters_of_an_inherited_namespace_are_refused() {
+    let before = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+    let bundle = Bundle::args(&["true"]).without_namespace("network").without_mount("/sys");
+    let container = Container::new(bundle.set("/linux/sysctl", json!({ "net.ipv4.ip_forward": before.trim() })));
+    container.run().refused_with(&["net.ipv4.ip_forward"]);
+}
+
+/// A name must not climb out of /proc/sys.
+#[test]
+fn a_name_that_climbs_is_refused() {
+    for name in ["net/../kernel/panic", "net.ipv4/../../vm/swappiness", "kernel.shm/../panic"] {
+        let container = Container::new(Bundle::args(&["true"]).set("/linux/sysctl", json!({ name: "1" })));
+        container.run().refused();
+    }
+}
+
+/// A parameter that does not exist is an error.
+#[test]
+fn an_unknown_parameter_is_refused() {
+    let container = Container::new(Bundle::args(&["true"]).set("/linux/sysctl", json!({ "net.nosuch": "1" })));
+    container.run().refused_with(&["net.nosuch"]);
+    container.assert_nothing_left();
+}

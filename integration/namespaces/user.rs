@@ -1,0 +1,114 @@
+//! config-linux.md, "User namespace mappings".
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::harness::{Bundle, Container};
+
+fn mapped(script: &str) -> Bundle {
+    Bundle::sh(script).user_namespace(100_000).without_mount("/sys/fs/cgroup")
+}
+
+/// "`uidMappings` describes the user namespace uid mappings from the host to the container."
+#[test]
+fn the_mappings_are_written() {
+    let container = Container::new(mapped("cat /proc/self/uid_map /proc/self/gid_map; id -u"));
+    let output = container.run().ok().stdout;
+    let words: Vec<&str> = output.split_whitespace().collect();
+    assert_eq!(words, ["0", "100000", "65536", "0", "100000", "65536", "0"]);
+}
+
+/// root inside is 100000 outside.
+#[test]
+fn root_inside_is_nobody_outside() {
+    let container = Container::new(mapped("touch /made; echo up; sleep 1000"));
+    container.launch().until_output("up");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid())).unwrap();
+    assert!(status.contains("Uid:\t100000\t100000\t100000\t100000"), "{status}");
+    let made = std::fs::metadata(container.bundle.rootfs("/made")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 100_000);
+}
+
+/// Several ranges.
+#[test]
+fn several_ranges_are_mapped() {
+    let map = json!([
+        { "containerID": 0, "hostID": 100_000, "size": 1 },
+        { "containerID": 1, "hostID": 200_000, "size": 10 },
+        { "containerID": 1000, "hostID": 300_000, "size": 5 },
+    ]);
+    let bundle = mapped("cat /proc/self/uid_map").set("/linux/uidMappings", map);
+    let output = Container::new(bundle).run().ok().stdout;
+    assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "100000", "1", "1", "200000", "10", "1000", "300000", "5"]);
+}
+
+/// Another user than root inside, with groups.
+#[test]
+fn a_user_inside_a_user_namespace() {
+    let user = json!({ "uid": 1000, "gid": 1000, "additionalGids": [7] });
+    let container = Container::new(mapped("id -u; id -g; id -G").set("/process/user", user));
+    assert_eq!(container.run().ok().stdout, "1000\n1000\n1000 7\n");
+}
+
+/// A user that is not mapped cannot be had.
+#[test]
+fn an_unmapped_user_is_refused() {
+    let container = Container::new(mapped("true").set("/process/user", json!({ "uid": 70_000, "gid": 0 })));
+    container.run().refused_with(&["70000"]);
+    container.assert_nothing_left();
+}
+
+/// exec joins the user namespace and is root there.
+#[test]
+fn exec_joins_the_user_namespace() {
+    let container = Container::new(mapped("sleep 1000"));
+    container.launch();
+    let output = container.exec_sh("id -u; cat /proc/self/uid_map").ok().stdout;
+    assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "0", "100000", "65536"]);
+}
+
+/// A second container can join a user namespace by path, with new namespaces inside it (as every Kubernetes pod does).
+#[test]
+fn a_user_namespace_can_be_joined() {
+    let first = Container::new(mapped("sleep 1000"));
+    first.launch();
+    let path = format!("/proc/{}/ns/user", first.pid());
+    let second = mapped("readlink /proc/self/ns/user; id -u").namespace("user", Some(&path));
+    let second = Container::new(second.without("/linux/uidMappings").without("/linux/gidMappings"));
+    only_rt!(); // runc 1.1 wants mappings beside the path
+    let output = second.run().ok().stdout;
+    assert_eq!(output, format!("{}\n0\n", std::fs::read_link(&path).unwrap().display()));
+}
+
+/// Mappings without a user namespace mean nothing and are refused or ignored, but never applied to the host.
+#[test]
+fn a_user_namespace_without_mappings_is_refused() {
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]).namespace("user", None).without_mount("/sys/fs/cgroup"));
+    container.run().refused_with(&["/linux/uidMappings"]);
+    container.assert_nothing_left();
+}
+
+/// Without any privilege at all: the whole life of a container by user 65534, one id mapped.
+#[test]
+fn an_unprivileged_user_can_run_a_container() {
+    let bundle = Bundle::sh("id -u; hostname; echo /proc/[0-9]*").namespace("user", None).without_mount("/sys/fs/cgroup");
+    let one = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+    let bundle = bundle.set("/linux/uidMappings", one(65534)).set("/linux/gidMappings", one(65534));
+    let bundle = bundle.without_mount("/sys").without_mount("/dev/pts").without("/linux/resources").without("/linux/cgroupsPath");
+    let container = Container::new(bundle);
+    let home = container.home.path();
+    for directory in [home, container.bundle.dir.path()] {
+        assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(directory).status().unwrap().success());
+    }
+    only_rt!(); // runc and crun want a user session, a cgroup or a reachable binary first
+    let copy = home.join("rt");
+    std::fs::copy(&crate::harness::runtime().path, &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i"]);
+    command.arg(format!("XDG_RUNTIME_DIR={}", home.display())).arg(&copy).arg("--root").arg(container.root());
+    command.arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
+    assert_eq!(crate::harness::runtime::outcome(command).ok().stdout, "0\nhello\n/proc/1\n");
+    container.assert_nothing_left();
+}
