@@ -1,1 +1,4 @@
-//! later
+//! config-linux.md, "Control groups".
+
+mod limits;
+mod path;

@@ -39,7 +39,7 @@ fn the_symbolic_links_are_there() {
 fn devices_are_made_as_listed() {
     let list = json!([
         { "path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 7, "gid": 8 },
-        { "path": "/dev/sub/dir/block", "type": "b", "major": 7, "minor": 200 },
+        { "path": "/dev/sub/dir/block", "type": "b", "major": 7, "minor": 229 },
         { "path": "/dev/pipe", "type": "p", "fileMode": 0o600 },
         { "path": "/elsewhere", "type": "u", "major": 1, "minor": 3, "fileMode": 0o666 },
     ]);
@@ -76,17 +76,17 @@ fn another_file_in_the_way_is_an_error() {
 /// Device rules: "The runtime MUST apply entries in the listed order."
 #[test]
 fn device_rules_are_applied_in_order() {
-    let list = json!([{ "path": "/dev/tun", "type": "c", "major": 10, "minor": 200, "fileMode": 0o666 }]);
+    let list = json!([{ "path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666 }]);
     let rules = |last: bool| {
         json!([
             { "allow": false, "access": "rwm" },
-            { "allow": true, "type": "c", "major": 10, "minor": 200, "access": "rw" },
-            { "allow": last, "type": "c", "major": 10, "minor": 200, "access": "rw" },
+            { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw" },
+            { "allow": last, "type": "c", "major": 10, "minor": 229, "access": "rw" },
         ])
     };
     // Whether the driver is there does not matter: only the cgroup says EPERM.
     for (last, denied) in [(true, false), (false, true)] {
-        let script = "(: < /dev/tun) 2>&1 || true";
+        let script = "(: < /dev/fuse) 2>&1 || true";
         let bundle = Bundle::sh(script).set("/linux/devices", list.clone()).set("/linux/resources/devices", rules(last));
         let output = Container::new(bundle).run().stdout;
         assert_eq!(output.contains("Operation not permitted"), denied, "{output}");

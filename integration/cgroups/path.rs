@@ -1,0 +1,105 @@
+//! "cgroupsPath".
+
+use serde_json::json;
+
+use crate::harness::{Bundle, Container, cgroups};
+
+/// "In the case of an absolute path (starting with `/`), the runtime MUST take the path to be relative to the cgroups
+/// mount point": in every hierarchy.
+#[test]
+fn an_absolute_path_begins_at_the_mount_point() {
+    let container = Container::new(Bundle::sleeping());
+    container.create().ok();
+    let table = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+    let path = container.cgroup();
+    for line in table.lines().filter(|line| !line.starts_with("0::")) {
+        assert!(line.ends_with(&format!(":{path}")), "{line}");
+    }
+    assert!(!cgroups::existing(&path).is_empty());
+}
+
+/// "If the value is specified, the runtime MUST consistently attach to the same place given the same value."
+#[test]
+fn the_same_path_is_the_same_place() {
+    let container = Container::new(Bundle::sleeping());
+    let look = || {
+        container.create().ok();
+        let table = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+        container.delete_force().ok();
+        table
+    };
+    assert_eq!(look(), look());
+}
+
+/// A deeper path: only what create made is removed, not the parent that was there before.
+/// "resources associated with the container, but not created by this container, MUST NOT be deleted."
+#[test]
+fn a_parent_that_was_there_stays() {
+    let mut container = Container::new(Bundle::sleeping());
+    let parent = container.cgroup();
+    container.bundle.config["linux"]["cgroupsPath"] = json!(format!("{parent}/inner"));
+    container.write_config();
+    let Some(directory) = cgroups::directory("pids", &parent) else {
+        skip!("no pids controller");
+    };
+    std::fs::create_dir_all(&directory).unwrap();
+    container.launch();
+    container.delete_force().ok();
+    let stayed = directory.is_dir();
+    let inner = directory.join("inner").exists();
+    for path in cgroups::existing(&parent) {
+        std::fs::remove_dir(path).ok();
+    }
+    assert!(stayed && !inner);
+}
+
+/// As root, a container without a path goes to /rt/ID of each hierarchy, never below the caller's own cgroup.
+#[test]
+fn without_a_path_it_is_below_rt() {
+    only_rt!();
+    let container = Container::new(Bundle::sleeping().without("/linux/cgroupsPath"));
+    container.create().ok();
+    assert!(!cgroups::existing(&format!("/rt/{}", container.id)).is_empty());
+    container.delete_force().ok();
+    container.assert_nothing_left();
+}
+
+/// As root, a relative path is taken below /rt.
+#[test]
+fn a_relative_path_is_below_rt() {
+    only_rt!();
+    let mut container = Container::new(Bundle::sleeping());
+    let name = format!("relative-{}", container.id);
+    container.bundle.config["linux"]["cgroupsPath"] = json!(name);
+    container.write_config();
+    container.create().ok();
+    assert!(!cgroups::existing(&format!("/rt/{name}")).is_empty());
+    container.delete_force().ok();
+    assert!(cgroups::existing(&format!("/rt/{name}")).is_empty());
+}
+
+/// The cgroup namespace is rooted at the container's own cgroup.
+#[test]
+fn the_cgroup_namespace_is_rooted_at_the_cgroup() {
+    let output = Container::new(Bundle::args(&["cat", "/proc/self/cgroup"])).run().ok().stdout;
+    for line in output.lines().filter(|line| !line.starts_with("0::")) {
+        assert!(line.ends_with(":/"), "{output}");
+    }
+}
+
+/// A process that the container moves to a cgroup of its own making is still ended and its cgroup removed.
+#[test]
+fn sub_cgroups_with_processes_are_cleaned() {
+    let Some(directory) = cgroups::directory("pids", "/") else {
+        skip!("no pids controller");
+    };
+    let container = Container::new(Bundle::sh("sleep 1000 & echo up; wait"));
+    container.launch().until_output("up");
+    let inner = directory.join(container.cgroup().trim_start_matches('/')).join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let pids: Vec<i32> = serde_json::from_str(&container.call(&["ps", "-f", "json", &container.id]).ok().stdout).unwrap();
+    let child = pids.iter().find(|pid| **pid != container.pid()).unwrap();
+    std::fs::write(inner.join("cgroup.procs"), child.to_string()).unwrap();
+    container.delete_force().ok();
+    container.assert_nothing_left();
+}
