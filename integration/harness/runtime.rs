@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ pub struct Runtime {
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
+        refuse_outside_containment();
         let path = match std::env::var_os("RUNTIME").filter(|value| !value.is_empty()) {
             Some(path) => PathBuf::from(path),
             None => PathBuf::from(env!("CARGO_BIN_EXE_rt")),
@@ -44,6 +45,18 @@ pub fn runtime() -> &'static Runtime {
     })
 }
 
+/// A runtime under test has root's hands and may follow a path to the machine's own `/etc`: one has. So nothing runs
+/// unless the machine around it was made read-only by `integration/contained.sh`, whatever the environment claims.
+fn refuse_outside_containment() {
+    const HOW: &str = "these tests run as root and may harm the machine: use `make integration` or integration/contained.sh";
+    assert!(std::env::var_os("RT_CONTAINED").is_some(), "{HOW}");
+    for place in ["/", "/etc", env!("CARGO_MANIFEST_DIR")] {
+        let probe = File::create(Path::new(place).join(".contained-probe"));
+        let error = probe.expect_err("not contained: a file was made where nothing may be written").raw_os_error();
+        assert_eq!(error, Some(nix::libc::EROFS), "{place} is not read-only. {HOW}");
+    }
+}
+
 /// Prints why a test does not run and appends the line to `$RT_SKIP_LOG`.
 pub fn record_skip(why: &str) {
     println!("skipped: {why}");
@@ -56,6 +69,7 @@ pub fn record_skip(why: &str) {
 
 /// What a finished command left: its exit code (128+N for a signal) and its two streams.
 #[derive(Debug)]
+#[allow(dead_code)] // `line` is read by Debug alone
 pub struct Outcome {
     pub line: String,
     pub code: i32,

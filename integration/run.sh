@@ -1,0 +1,15 @@
+#!/bin/sh
+# run.sh [TEST...]   builds the end-to-end tests here, and runs them in a throw-away view of the machine.
+#   RUNTIME=crun   another runtime than target/release/rt
+set -eu
+cd "$(dirname "$0")/.."
+runtime=${RUNTIME:-target/release/rt}
+case $runtime in */*) ;; *) runtime=$(command -v "$runtime") || { echo "run.sh: $RUNTIME: not found" >&2; exit 1; } ;; esac
+case $runtime in /*) ;; *) runtime=$PWD/$runtime ;; esac
+sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+case ${runtime##*/} in crun) view=v1 ;; *) view=host ;; esac   # crun refuses to see cgroup v1 and v2 at once
+
+build=$(cargo test --quiet --no-run --test integration --message-format=json)
+tests=$(printf '%s\n' "$build" | sed -n 's/.*"executable":"\([^"]*\/integration-[^"]*\)".*/\1/p' | tail -n 1)
+exec $sudo env RUST_BACKTRACE=0 RUNTIME="$runtime" CGROUP_VIEW="${CGROUP_VIEW:-$view}" integration/contained.sh \
+    "$tests" --test-threads "${TEST_THREADS:-4}" "$@"
