@@ -124,6 +124,11 @@ for point in /proc/sys /proc/sysrq-trigger; do
     mount --bind "$point" "$point"
     mount -o remount,bind,ro "$point"
 done
+# What belongs to our own namespaces may be written: some runtimes set a container's parameters through this proc.
+for name in net fs/mqueue kernel/hostname kernel/domainname kernel/sem kernel/msgmax kernel/msgmnb kernel/msgmni \
+    kernel/shmall kernel/shmmax kernel/shmmni kernel/shm_rmid_forced; do
+    mount --bind "/run/whole/proc/sys/$name" "/proc/sys/$name"
+done
 
 mount -t sysfs -o ro sysfs /sys
 mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup

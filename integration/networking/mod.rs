@@ -79,14 +79,6 @@ fn the_hosts_network_can_be_used() {
     assert_eq!(Container::new(bundle).run().ok().stdout.trim(), own.to_str().unwrap());
 }
 
-/// "`netDevices`: A set of network devices that MUST be made available in the container": moved, renamed, up, with
-/// its addresses. (Runtime spec 1.3; runc 1.1 and crun 1.8 do not know it.)
-#[test]
-fn a_network_device_is_moved_into_the_container() {
-    only_rt!();
-    skip!("netDevices has an issue of its own");
-}
-
 /// A network namespace of a container ends with it.
 #[test]
 fn the_network_ends_with_the_container() {
