@@ -1,1 +1,5 @@
-//! later
+//! The command line: the flags, strings, formats and exit codes that the managers above depend on.
+
+mod flags;
+mod log;
+mod reports;

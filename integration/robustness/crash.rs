@@ -1,0 +1,129 @@
+//! A runtime that is killed at any instant leaves something that `delete --force` cleans completely.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::{Bundle, Container, Kind, runtime};
+
+const ROUNDS: u32 = 60;
+
+/// A container that has something of everything to lose: limits, mounts, hooks.
+fn rich() -> Container {
+    let bundle = Bundle::sleeping().set("/linux/resources/pids/limit", serde_json::json!(100));
+    let bundle = bundle.set("/linux/resources/memory/limit", serde_json::json!(64 << 20));
+    Container::new(bundle.hook("createRuntime", "true").hook("poststop", "true"))
+}
+
+/// Starts `command` and kills it after each `step` of the time that it takes, so that every instant is met.
+fn kill_at_every_instant(took: Duration, round: u32, mut command: std::process::Command) {
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(took * round / ROUNDS);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).ok();
+    child.wait().unwrap();
+}
+
+fn time(action: impl FnOnce()) -> Duration {
+    let begin = Instant::now();
+    action();
+    begin.elapsed()
+}
+
+/// SIGKILL of `create`.
+#[test]
+fn a_killed_create_can_be_cleaned() {
+    if runtime().kind != Kind::Rt {
+        skip!("runc and crun leave cgroups and half a state directory");
+    }
+    let container = rich();
+    let took = time(|| { container.create().ok(); });
+    container.delete_force().ok();
+    for round in 0..ROUNDS {
+        kill_at_every_instant(took, round, container.verb("create", &[]));
+        container.delete_force().ok();
+        container.assert_nothing_left();
+    }
+}
+
+/// SIGKILL of `run`, in the foreground.
+#[test]
+fn a_killed_run_can_be_cleaned() {
+    if runtime().kind != Kind::Rt {
+        skip!("runc and crun leave cgroups and half a state directory");
+    }
+    let container = rich();
+    let took = time(|| { container.launch(); });
+    container.delete_force().ok();
+    for round in 0..ROUNDS {
+        kill_at_every_instant(took, round, container.verb("run", &[]));
+        container.delete_force().ok();
+        container.assert_nothing_left();
+    }
+}
+
+/// SIGKILL of `start`: the container is created or running afterwards, and its program runs at most once.
+#[test]
+fn a_killed_start_leaves_a_container_in_order() {
+    for round in 0..20 {
+        let container = Container::new(Bundle::sh("echo ran; sleep 1000"));
+        container.create().ok();
+        let mut command = container.command();
+        command.args(["start", &container.id]);
+        kill_at_every_instant(Duration::from_millis(12), round * 3, command);
+        let status = container.status();
+        assert!(["created", "running", "stopped"].contains(&status.as_str()), "{status}");
+        if runtime().kind == Kind::Rt && status == "created" {
+            container.start();
+        }
+        assert!(container.output().matches("ran").count() <= 1, "{}", container.output());
+        container.delete_force().ok();
+        container.assert_nothing_left();
+    }
+}
+
+/// SIGKILL of `delete --force`: the next one ends the work.
+#[test]
+fn a_killed_delete_can_be_repeated() {
+    if runtime().kind != Kind::Rt {
+        skip!("crun forgets the cgroup");
+    }
+    let container = rich();
+    container.launch();
+    let took = time(|| { container.delete_force().ok(); });
+    for round in 0..ROUNDS / 2 {
+        container.launch();
+        let mut command = container.command();
+        command.args(["delete", "--force", &container.id]);
+        kill_at_every_instant(took, round * 2, command);
+        container.delete_force().ok();
+        container.assert_nothing_left();
+    }
+}
+
+/// SIGKILL of `exec`: its program may go on, the container does, and all of it ends with the container.
+#[test]
+fn a_killed_exec_leaves_the_container() {
+    let container = Container::new(Bundle::sleeping());
+    container.launch();
+    for round in 0..20 {
+        let mut command = container.command();
+        command.args(["exec", &container.id, "sleep", "999"]);
+        kill_at_every_instant(Duration::from_millis(15), round * 3, command);
+        assert_eq!(container.status(), "running");
+    }
+    container.delete_force().ok();
+    container.assert_nothing_left();
+}
+
+/// The init that waits for `start` is killed from outside: the container is stopped, nothing hangs.
+#[test]
+fn a_killed_init_is_noticed() {
+    let container = rich();
+    container.create().ok();
+    kill(Pid::from_raw(container.pid()), Signal::SIGKILL).unwrap();
+    container.until("stopped");
+    container.start().refused();
+    container.delete().ok();
+    container.assert_nothing_left();
+}
