@@ -55,7 +55,10 @@ if [ "${RT_CONTAINED_STEP:-}" != inside ]; then
         exec unshare --mount --pid --fork --kill-child --net --ipc --uts --cgroup --propagation private "$0" "$@"
     ) < /dev/null || code=$?
     for point in $(hierarchies | cut -d' ' -f1); do
-        find "$point$outside" -depth -type d -exec rmdir {} + 2>/dev/null || true
+        for _ in 1 2 3 4 5 6 7 8 9 10; do   # the last processes may still be dying
+            [ -d "$point$outside" ] || break
+            find "$point$outside" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
+        done
         rmdir "$point/rt-test" 2>/dev/null || true
     done
     exit $code
@@ -80,8 +83,7 @@ done
 for point in /tmp /var/tmp /root /run; do
     mount -t tmpfs -o mode=1777,size=6g contained "$point"
 done
-chmod 755 /run
-chmod 700 /root
+chmod 755 /run /root
 mkdir -p /run/lock /run/user/0 /run/netns
 case $here in
     /tmp/*|/var/tmp/*|/root/*|/run/*)   # the tmpfs has covered our own folder: show it again, read-only as it is

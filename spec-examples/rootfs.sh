@@ -11,7 +11,8 @@ new=$dir.$$
 trap 'rm -rf "$new"' EXIT
 umask 022
 mkdir -p "$new"
-for name in bin dev etc home mnt proc root run sys tmp var; do mkdir "$new/$name"; done
+for name in bin data dev etc home mnt proc root run sys tmp var; do mkdir "$new/$name"; done
+touch "$new/program.sh" "$new/log"   # where examples bind files to: the root file system is read-only for most
 chmod 1777 "$new/tmp"
 cp "$busybox" "$new/bin/busybox"
 chmod 755 "$new/bin/busybox"

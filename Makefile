@@ -1,0 +1,61 @@
+# rt: build it, run it, test it. `make help` lists what there is.
+.DEFAULT_GOAL := help
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+PREFIX  ?= /usr/local
+RUNTIME ?= target/release/rt
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+NEED    := ./integration/need.sh
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## The static binary target/release/rt
+	@$(NEED) gcc libc6-dev
+	cargo build --release --locked
+
+rootfs: ## The root file system of the examples, from Debian's busybox-static
+	@$(NEED) busybox-static
+	@spec-examples/rootfs.sh
+
+run: build rootfs ## Watch a container live and die
+	@$(SUDO) spec-examples/run.sh hello
+
+examples: build rootfs ## Run every example and compare what it prints with what it should
+	@$(NEED) busybox-static iproute2 uidmap util-linux
+	@RUNTIME=$(RUNTIME) spec-examples/check.sh
+
+unit: ## The tests beside the code
+	cargo test --locked --bin rt -- --quiet
+
+integration: build ## The end-to-end tests; RUNTIME=crun or runc runs them against another
+	@$(NEED) busybox-static iproute2 util-linux $(filter crun runc,$(RUNTIME))
+	RUNTIME=$(RUNTIME) integration/run.sh $(TEST)
+
+managers: build ## rt under podman, in a machine of its own
+	@$(NEED) busybox-static iproute2 util-linux podman crun conmon
+	@integration/managers/podman-smoke.sh
+
+test: unit examples managers integration ## Everything
+
+bench: build rootfs ## rt beside crun and runc, interleaved
+	@$(NEED) busybox-static crun runc strace python3
+	@$(SUDO) integration/bench/bench.py
+
+lint: ## clippy, every warning an error
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt: ## Format the code
+	cargo fmt
+
+install: build ## To $(PREFIX)/bin; PREFIX and DESTDIR as usual
+	$(SUDO) install -D -m 755 target/release/rt $(DESTDIR)$(PREFIX)/bin/rt
+
+uninstall: ## Take it away again
+	$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/rt
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf spec-examples/rootfs
+
+.PHONY: help build rootfs run examples unit integration managers test bench lint fmt install uninstall clean
