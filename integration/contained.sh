@@ -40,7 +40,7 @@ give_controllers() {
 }
 
 # --- outside: a cgroup of our own in each hierarchy, then the namespaces around it -----------------------------------
-if [ "${RT_CONTAINED_STEP:-}" != inside ]; then
+if [ -z "${RT_CONTAINED_STEP:-}" ]; then
     [ "$(id -u)" = 0 ] || fail "must be root"
     [ $# -gt 0 ] || fail "usage: contained.sh COMMAND..."
     [ -z "${RT_CONTAINED:-}" ] || exec "$@"
@@ -50,9 +50,8 @@ if [ "${RT_CONTAINED_STEP:-}" != inside ]; then
     done
     code=0
     (
-        for point in $(hierarchies | cut -d' ' -f1); do echo 0 > "$point$outside/cgroup.procs"; done
-        export RT_CONTAINED_STEP=inside RT_OUTSIDE_CGROUP="$outside"
-        exec unshare --mount --pid --fork --kill-child --net --ipc --uts --cgroup --propagation private "$0" "$@"
+        export RT_CONTAINED_STEP=joining RT_OUTSIDE_CGROUP="$outside"
+        exec unshare --mount --pid --fork --kill-child --net --ipc --uts --propagation private "$0" "$@"
     ) < /dev/null || code=$?
     for point in $(hierarchies | cut -d' ' -f1); do
         for _ in 1 2 3 4 5 6 7 8 9 10; do   # the last processes may still be dying
@@ -62,6 +61,12 @@ if [ "${RT_CONTAINED_STEP:-}" != inside ]; then
         rmdir "$point/rt-test" 2>/dev/null || true
     done
     exit $code
+fi
+
+# --- pid 1 of the view: into the cgroups, which the cgroup namespace then takes for its roots ------------------------
+if [ "$RT_CONTAINED_STEP" = joining ]; then
+    for point in $(hierarchies | cut -d' ' -f1); do echo 0 > "$point$outside/cgroup.procs"; done
+    RT_CONTAINED_STEP=inside exec unshare --cgroup "$0" "$@"
 fi
 
 # --- inside: pid 1 of the view ---------------------------------------------------------------------------------------
@@ -162,7 +167,7 @@ done
 export RT_CONTAINED=1 HOME=/root TMPDIR=/tmp
 unset RT_CONTAINED_STEP RT_OUTSIDE_CGROUP
 code=0
-"$@" || code=$?
+env --default-signal "$@" || code=$?   # a shell that runs us in the background has let us ignore SIGINT
 # A frozen process cannot be killed, and this pid namespace would never end.
 find /sys/fs/cgroup -name freezer.state 2>/dev/null | while read -r file; do echo THAWED > "$file" 2>/dev/null || true; done
 exit $code

@@ -60,7 +60,7 @@ fn exec_needs_a_running_container() {
     let container = Container::new(Bundle::args(&["true"]));
     container.exec(&["true"]).refused_with(&["does not exist"]);
     container.launch().until("stopped");
-    container.exec(&["true"]).refused_with(&[&container.id]);
+    container.exec(&["true"]).refused_with(&["container not running"]);
 }
 
 /// exec works in a created container too.

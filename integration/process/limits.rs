@@ -59,7 +59,7 @@ fn an_unknown_rlimit_is_refused() {
 fn a_soft_limit_above_the_hard_one_is_refused() {
     let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": 20, "hard": 10 }]);
     let container = Container::new(Bundle::args(&["true"]).set("/process/rlimits", limit));
-    container.run().refused_with(&["RLIMIT_NOFILE"]);
+    container.run().refused_with(&["/process/rlimits/0", "20", "10"]);
     container.assert_nothing_left();
 }
 

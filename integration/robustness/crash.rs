@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Bundle, Container, Kind, runtime};
+use crate::harness::{Bundle, Container, Kind, leaks, runtime};
 
 const ROUNDS: u32 = 60;
 
@@ -22,6 +22,19 @@ fn kill_at_every_instant(took: Duration, round: u32, mut command: std::process::
     std::thread::sleep(took * round / ROUNDS);
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).ok();
     child.wait().unwrap();
+}
+
+/// `delete --force`, which must work; when it does not, says what every remaining process is doing.
+#[track_caller]
+fn clean(container: &Container, round: u32) {
+    let outcome = container.delete_force();
+    if outcome.code != 0 {
+        let look = |pid: i32, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let facts = |pid| format!("{pid}: {} {}\n{}{}", look(pid, "comm"), look(pid, "wchan"), look(pid, "stack"), look(pid, "status"));
+        let remaining: Vec<String> = leaks::processes(&container.id).into_iter().map(facts).collect();
+        panic!("round {round}: {outcome:#?}\nfreezer: {:?}\n{}", container.cgroup_file("freezer", "freezer.state"), remaining.join("\n"));
+    }
+    container.assert_nothing_left();
 }
 
 fn time(action: impl FnOnce()) -> Duration {
@@ -41,8 +54,7 @@ fn a_killed_create_can_be_cleaned() {
     container.delete_force().ok();
     for round in 0..ROUNDS {
         kill_at_every_instant(took, round, container.verb("create", &[]));
-        container.delete_force().ok();
-        container.assert_nothing_left();
+        clean(&container, round);
     }
 }
 
@@ -57,8 +69,7 @@ fn a_killed_run_can_be_cleaned() {
     container.delete_force().ok();
     for round in 0..ROUNDS {
         kill_at_every_instant(took, round, container.verb("run", &[]));
-        container.delete_force().ok();
-        container.assert_nothing_left();
+        clean(&container, round);
     }
 }
 
@@ -96,8 +107,7 @@ fn a_killed_delete_can_be_repeated() {
         let mut command = container.command();
         command.args(["delete", "--force", &container.id]);
         kill_at_every_instant(took, round * 2, command);
-        container.delete_force().ok();
-        container.assert_nothing_left();
+        clean(&container, round);
     }
 }
 
