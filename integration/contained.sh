@@ -126,15 +126,12 @@ mount -t proc proc /proc
 mkdir -p /run/whole/proc /run/whole/sys
 mount -t proc proc /run/whole/proc
 mount -t sysfs sysfs /run/whole/sys
-for point in /proc/sys /proc/sysrq-trigger; do
+# The rest of /proc/sys stays open: a runtime may set a container's own parameters through it.
+for point in /proc/sysrq-trigger /proc/sys/vm /proc/sys/dev /proc/sys/debug /proc/sys/kernel/core_pattern \
+    /proc/sys/kernel/modprobe /proc/sys/kernel/panic /proc/sys/kernel/sysrq /proc/sys/fs/file-max; do
     [ -e "$point" ] || continue
     mount --bind "$point" "$point"
     mount -o remount,bind,ro "$point"
-done
-# What belongs to our own namespaces may be written: some runtimes set a container's parameters through this proc.
-for name in net fs/mqueue kernel/hostname kernel/domainname kernel/sem kernel/msgmax kernel/msgmnb kernel/msgmni \
-    kernel/shmall kernel/shmmax kernel/shmmni kernel/shm_rmid_forced; do
-    mount --bind "/run/whole/proc/sys/$name" "/proc/sys/$name"
 done
 
 mount -t sysfs -o ro sysfs /sys
@@ -156,7 +153,7 @@ hostname contained
 ip link set lo up 2>/dev/null || true
 
 # Does it hold? A single place that can be written is one too many.
-for point in / /etc /usr /var /boot /home "$here" "$here/target" /sys /proc/sys/kernel; do
+for point in / /etc /usr /var /boot /home "$here" "$here/target" /sys; do
     [ -d "$point" ] || continue
     if (: > "$point/.contained-probe") 2>/dev/null; then
         rm -f "$point/.contained-probe"

@@ -255,7 +255,7 @@ fn a_climbing_unified_key_is_refused() {
 #[test]
 fn a_climbing_sysctl_is_refused() {
     only_rt!();
-    for name in ["net/../kernel/panic", "net..kernel", "kernel.shm/../../vm/swappiness", "/net/ipv4/ip_forward", ""] {
+    for name in ["net/../net/ipv4/ip_forward", "net..ipv4", "kernel/shm/../msgmax", "/net/ipv4/ip_forward", ""] {
         let container = Container::new(Bundle::args(&["true"]).set("/linux/sysctl", serde_json::json!({ name: "0" })));
         container.run().refused_with(&["/linux/sysctl"]);
         container.assert_nothing_left();
