@@ -101,7 +101,8 @@ fn a_program_beyond_its_memory_is_killed() {
         skip!("no memory controller");
     }
     let bundle = Bundle::args(&["dd", "if=/dev/zero", "of=/dev/null", "bs=96M", "count=1"]);
-    let container = Container::new(bundle.set("/linux/resources/memory", json!({ "limit": 32 << 20, "swap": 32 << 20 })));
+    let container =
+        Container::new(bundle.set("/linux/resources/memory", json!({ "limit": 32 << 20, "swap": 32 << 20 })));
     assert_eq!(container.run().code, 137);
     container.assert_nothing_left();
 }
@@ -109,16 +110,29 @@ fn a_program_beyond_its_memory_is_killed() {
 /// "`blockIO`": weight and throttles (v1), for a device that need not exist.
 #[test]
 fn block_io_throttles_are_written() {
-    let Some(name) = std::fs::read_dir("/sys/block").unwrap().flatten().map(|entry| entry.path()).find(|path| path.join("dev").exists()) else {
+    let Some(name) = std::fs::read_dir("/sys/block")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.join("dev").exists())
+    else {
         skip!("no block device");
     };
     let number = std::fs::read_to_string(name.join("dev")).unwrap().trim().to_owned();
     let (major, minor) = number.split_once(':').unwrap();
     let (major, minor): (i64, i64) = (major.parse().unwrap(), minor.parse().unwrap());
-    let container = created(json!({ "blockIO": { "throttleReadBpsDevice": [{ "major": major, "minor": minor, "rate": 1_048_576 }], "throttleWriteIOPSDevice": [{ "major": major, "minor": minor, "rate": 100 }] } }));
+    let container = created(
+        json!({ "blockIO": { "throttleReadBpsDevice": [{ "major": major, "minor": minor, "rate": 1_048_576 }], "throttleWriteIOPSDevice": [{ "major": major, "minor": minor, "rate": 100 }] } }),
+    );
     if cgroups::is_v1("blkio") {
-        assert_eq!(container.cgroup_file("blkio", "blkio.throttle.read_bps_device").unwrap(), format!("{number} 1048576"));
-        assert_eq!(container.cgroup_file("blkio", "blkio.throttle.write_iops_device").unwrap(), format!("{number} 100"));
+        assert_eq!(
+            container.cgroup_file("blkio", "blkio.throttle.read_bps_device").unwrap(),
+            format!("{number} 1048576")
+        );
+        assert_eq!(
+            container.cgroup_file("blkio", "blkio.throttle.write_iops_device").unwrap(),
+            format!("{number} 100")
+        );
     }
 }
 
@@ -149,11 +163,14 @@ fn unified_values_are_written() {
 /// "The runtime MUST generate an error when the configuration refers to a cgroup controller that is not present."
 #[test]
 fn unified_without_the_controller_is_refused() {
-    let there = cgroups::hierarchies().iter().any(|hierarchy| hierarchy.v2 && hierarchy.controllers.iter().any(|name| name == "memory"));
+    let there = cgroups::hierarchies()
+        .iter()
+        .any(|hierarchy| hierarchy.v2 && hierarchy.controllers.iter().any(|name| name == "memory"));
     if there {
         skip!("memory is a cgroup2 controller here");
     }
-    let container = Container::new(Bundle::sleeping().set("/linux/resources/unified", json!({ "memory.high": "1048576" })));
+    let container =
+        Container::new(Bundle::sleeping().set("/linux/resources/unified", json!({ "memory.high": "1048576" })));
     container.create().refused_with(&["memory.high"]);
     container.assert_nothing_left();
 }

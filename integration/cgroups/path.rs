@@ -97,7 +97,8 @@ fn sub_cgroups_with_processes_are_cleaned() {
     container.launch().until_output("up");
     let inner = directory.join(container.cgroup().trim_start_matches('/')).join("inner");
     std::fs::create_dir(&inner).unwrap();
-    let pids: Vec<i32> = serde_json::from_str(&container.call(&["ps", "-f", "json", &container.id]).ok().stdout).unwrap();
+    let pids: Vec<i32> =
+        serde_json::from_str(&container.call(&["ps", "-f", "json", &container.id]).ok().stdout).unwrap();
     let child = pids.iter().find(|pid| **pid != container.pid()).unwrap();
     std::fs::write(inner.join("cgroup.procs"), child.to_string()).unwrap();
     container.delete_force().ok();

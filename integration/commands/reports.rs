@@ -35,10 +35,14 @@ fn features_is_one_json_document() {
     assert_eq!(outcome.stderr, "", "cri-o reads both streams as one");
     let features: Value = serde_json::from_str(&outcome.stdout).unwrap();
     for pointer in ["/ociVersionMin", "/ociVersionMax"] {
-        assert!(features.pointer(pointer).and_then(Value::as_str).is_some_and(|text| text.starts_with("1.")), "{pointer}");
+        assert!(
+            features.pointer(pointer).and_then(Value::as_str).is_some_and(|text| text.starts_with("1.")),
+            "{pointer}"
+        );
     }
     let has = |pointer: &str, word: &str| {
-        let list = features.pointer(pointer).and_then(Value::as_array).unwrap_or_else(|| panic!("{pointer} is missing"));
+        let list =
+            features.pointer(pointer).and_then(Value::as_array).unwrap_or_else(|| panic!("{pointer} is missing"));
         assert!(list.iter().any(|have| have == word), "{pointer}: {word}");
     };
     for hook in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
@@ -78,7 +82,11 @@ fn spec_writes_a_config_that_runs() {
     let file = container.bundle.beside("config.json");
     std::fs::remove_file(&file).unwrap();
     let mut command = container.command();
-    outcome({ command.current_dir(container.bundle.dir.path()).arg("spec"); command }).ok();
+    outcome({
+        command.current_dir(container.bundle.dir.path()).arg("spec");
+        command
+    })
+    .ok();
     let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     assert!(config["ociVersion"].as_str().unwrap().starts_with("1."));
     assert_eq!(config["process"]["args"], serde_json::json!(["sh"]));
@@ -96,7 +104,11 @@ fn spec_keeps_what_is_there() {
     let container = Container::new(Bundle::args(&["true"]));
     let before = std::fs::read(container.bundle.beside("config.json")).unwrap();
     let mut command = container.command();
-    outcome({ command.current_dir(container.bundle.dir.path()).arg("spec"); command }).refused_with(&["config.json", "exist"]);
+    outcome({
+        command.current_dir(container.bundle.dir.path()).arg("spec");
+        command
+    })
+    .refused_with(&["config.json", "exist"]);
     assert_eq!(std::fs::read(container.bundle.beside("config.json")).unwrap(), before);
 }
 

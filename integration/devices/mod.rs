@@ -10,10 +10,13 @@ use crate::harness::{Bundle, Container};
 /// `/dev/full`, `/dev/random`, `/dev/urandom`, `/dev/tty`, `/dev/ptmx`."
 #[test]
 fn the_default_devices_are_there() {
-    let script = "cd /dev; stat -c '%n %F %t:%T %a %u:%g' null zero full random urandom tty; ls -l ptmx | grep -o 'ptmx.*'";
+    let script =
+        "cd /dev; stat -c '%n %F %t:%T %a %u:%g' null zero full random urandom tty; ls -l ptmx | grep -o 'ptmx.*'";
     let container = Container::new(Bundle::sh(script));
-    let lines = ["null", "zero", "full", "random", "urandom", "tty"].iter().zip(["1:3", "1:5", "1:7", "1:8", "1:9", "5:0"]);
-    let wanted: Vec<String> = lines.map(|(name, number)| format!("{name} character special file {number} 666 0:0")).collect();
+    let lines =
+        ["null", "zero", "full", "random", "urandom", "tty"].iter().zip(["1:3", "1:5", "1:7", "1:8", "1:9", "5:0"]);
+    let wanted: Vec<String> =
+        lines.map(|(name, number)| format!("{name} character special file {number} 666 0:0")).collect();
     let output = container.run().ok().stdout;
     assert_eq!(output.lines().take(6).collect::<Vec<_>>(), wanted);
     assert_eq!(output.lines().nth(6), Some("ptmx -> pts/ptmx"));
@@ -30,7 +33,8 @@ fn the_default_devices_work() {
 /// runtime-linux.md, "Dev symbolic links": fd, stdin, stdout, stderr.
 #[test]
 fn the_symbolic_links_are_there() {
-    let container = Container::new(Bundle::sh("cd /dev; readlink fd; readlink stdin; readlink stdout; readlink stderr"));
+    let container =
+        Container::new(Bundle::sh("cd /dev; readlink fd; readlink stdin; readlink stdout; readlink stderr"));
     assert_eq!(container.run().ok().stdout, "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\n");
 }
 
@@ -58,7 +62,11 @@ fn the_umask_does_not_change_the_mode() {
     let list = json!([{ "path": "/dev/open", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666 }]);
     let container = Container::new(Bundle::sh("stat -c %a /dev/open /dev/null").set("/linux/devices", list));
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(&crate::harness::runtime().path).arg("--root").arg(container.root());
+    command
+        .args(["-c", "umask 077; exec \"$@\"", "sh"])
+        .arg(&crate::harness::runtime().path)
+        .arg("--root")
+        .arg(container.root());
     command.arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
     assert_eq!(crate::harness::runtime::outcome(command).ok().stdout, "666\n666\n");
 }
@@ -68,7 +76,8 @@ fn the_umask_does_not_change_the_mode() {
 #[test]
 fn another_file_in_the_way_is_an_error() {
     let list = json!([{ "path": "/etc/inway", "type": "c", "major": 1, "minor": 3 }]);
-    let container = Container::new(Bundle::args(&["true"]).file("/etc/inway", "text", 0o644).set("/linux/devices", list));
+    let container =
+        Container::new(Bundle::args(&["true"]).file("/etc/inway", "text", 0o644).set("/linux/devices", list));
     container.run().refused_with(&["/etc/inway"]);
     container.assert_nothing_left();
 }
@@ -87,7 +96,8 @@ fn device_rules_are_applied_in_order() {
     // Whether the driver is there does not matter: only the cgroup says EPERM.
     for (last, denied) in [(true, false), (false, true)] {
         let script = "(: < /dev/fuse) 2>&1 || true";
-        let bundle = Bundle::sh(script).set("/linux/devices", list.clone()).set("/linux/resources/devices", rules(last));
+        let bundle =
+            Bundle::sh(script).set("/linux/devices", list.clone()).set("/linux/resources/devices", rules(last));
         let output = Container::new(bundle).run().stdout;
         assert_eq!(output.contains("Operation not permitted"), denied, "{output}");
     }
@@ -105,14 +115,20 @@ fn an_unknown_device_type_is_refused() {
 /// In a user namespace the host's nodes are bound, because no node can be made.
 #[test]
 fn the_default_devices_work_in_a_user_namespace() {
-    let bundle = Bundle::sh("echo x > /dev/null && head -c 2 /dev/zero | wc -c").user_namespace(100_000).without_mount("/sys/fs/cgroup");
+    let bundle = Bundle::sh("echo x > /dev/null && head -c 2 /dev/zero | wc -c")
+        .user_namespace(100_000)
+        .without_mount("/sys/fs/cgroup");
     assert_eq!(Container::new(bundle).run().ok().stdout, "2\n");
 }
 
 /// An image whose /dev leads outside must not make nodes or links on the host (CVE-2026-41579).
 #[test]
 fn a_dev_that_is_a_symlink_makes_nothing_on_the_host() {
-    let bundle = Bundle::args(&["true"]).without_mount("/dev").without_mount("/dev/pts").without_mount("/dev/shm").without_mount("/dev/mqueue");
+    let bundle = Bundle::args(&["true"])
+        .without_mount("/dev")
+        .without_mount("/dev/pts")
+        .without_mount("/dev/shm")
+        .without_mount("/dev/mqueue");
     let victim = bundle.beside("victim");
     std::fs::create_dir(&victim).unwrap();
     std::fs::write(victim.join("ptmx"), "kept").unwrap();

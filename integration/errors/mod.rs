@@ -37,7 +37,9 @@ fn broken_json_is_refused_with_its_place() {
     for text in ["", "{", "{\"ociVersion\": \"1.0.2\",,}", "[1, 2]", "not json", "\u{0}\u{1}", "{} {}"] {
         refused(&with_text(text), &["config.json"]);
     }
-    let mut bytes = std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("spec-examples/hello/config.json")).unwrap();
+    let mut bytes =
+        std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("spec-examples/hello/config.json"))
+            .unwrap();
     bytes.truncate(bytes.len() / 2);
     refused(&with_text(&String::from_utf8_lossy(&bytes)), &["config.json", "line"]);
 }

@@ -50,7 +50,10 @@ fn mounts(container: &Container) -> Vec<String> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let (bundle, home) = (container.bundle.dir.path(), container.home.path());
     let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-    points.filter(|point| Path::new(point).starts_with(bundle) || Path::new(point).starts_with(home)).map(str::to_owned).collect()
+    points
+        .filter(|point| Path::new(point).starts_with(bundle) || Path::new(point).starts_with(home))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn cgroup_directories(container: &Container) -> Vec<PathBuf> {
@@ -79,14 +82,16 @@ fn state_files(root: &Path) -> Vec<PathBuf> {
 
 /// Ends the marked processes and removes the cgroups, so that a failed test disturbs no other.
 pub fn sweep(container: &Container) {
-    for directory in cgroup_directories(container).iter().filter(|path| path.to_string_lossy().contains(&container.id)) {
+    for directory in cgroup_directories(container).iter().filter(|path| path.to_string_lossy().contains(&container.id))
+    {
         std::fs::write(directory.join("freezer.state"), "THAWED").ok();
         std::fs::write(directory.join("cgroup.freeze"), "0").ok();
     }
     for pid in processes(&container.id) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
     }
-    for directory in cgroup_directories(container).iter().filter(|path| path.to_string_lossy().contains(&container.id)) {
+    for directory in cgroup_directories(container).iter().filter(|path| path.to_string_lossy().contains(&container.id))
+    {
         for _ in 0..50 {
             if std::fs::remove_dir(directory).is_ok() || !directory.exists() {
                 break;

@@ -48,7 +48,8 @@ pub fn runtime() -> &'static Runtime {
 /// A runtime under test has root's hands and may follow a path to the machine's own `/etc`: one has. So nothing runs
 /// unless the machine around it was made read-only by `integration/contained.sh`, whatever the environment claims.
 fn refuse_outside_containment() {
-    const HOW: &str = "these tests run as root and may harm the machine: use `make integration` or integration/contained.sh";
+    const HOW: &str =
+        "these tests run as root and may harm the machine: use `make integration` or integration/contained.sh";
     assert!(std::env::var_os("RT_CONTAINED").is_some(), "{HOW}");
     for place in ["/", "/etc", env!("CARGO_MANIFEST_DIR")] {
         let probe = File::create(Path::new(place).join(".contained-probe"));
@@ -118,7 +119,8 @@ pub fn outcome(mut command: Command) -> Outcome {
     let line = format!("{command:?}");
     let child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
     let code = wait(child, &line);
-    let read = |file: &tempfile::NamedTempFile| String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).into_owned();
+    let read =
+        |file: &tempfile::NamedTempFile| String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).into_owned();
     Outcome { line, code, stdout: read(&out), stderr: read(&err) }
 }
 

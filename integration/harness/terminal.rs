@@ -31,7 +31,8 @@ impl ConsoleSocket {
         let mut name = [0; 4096];
         let mut buffers = [IoSliceMut::new(&mut name)];
         let mut space = nix::cmsg_space!([RawFd; 4]);
-        let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).unwrap();
+        let message =
+            recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).unwrap();
         let mut descriptors = Vec::new();
         for control in message.cmsgs().unwrap() {
             if let ControlMessageOwned::ScmRights(list) = control {
@@ -89,7 +90,8 @@ impl Terminal {
 
     /// The size that the kernel has for this terminal: rows, columns.
     pub fn size(&self) -> (u16, u16) {
-        let output = std::process::Command::new("stty").arg("size").stdin(self.master.try_clone().unwrap()).output().unwrap();
+        let output =
+            std::process::Command::new("stty").arg("size").stdin(self.master.try_clone().unwrap()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let (rows, columns) = text.trim().split_once(' ').expect("rows columns");
         (rows.parse().unwrap(), columns.parse().unwrap())

@@ -29,7 +29,10 @@ fn hooks_after_a_failed_one_do_not_run() {
     let bundle = Bundle::sleeping();
     let log = bundle.beside("log");
     let note = |word: &str| format!("echo {word} >> {}", log.display());
-    let bundle = bundle.hook("createRuntime", &note("first")).hook("createRuntime", "false").hook("createRuntime", &note("second"));
+    let bundle = bundle
+        .hook("createRuntime", &note("first"))
+        .hook("createRuntime", "false")
+        .hook("createRuntime", &note("second"));
     let container = Container::new(bundle.hook("createContainer", &note("third")));
     container.create().refused();
     assert_eq!(container.bundle.read_beside("log"), "first\n");
@@ -110,7 +113,8 @@ fn a_relative_hook_path_is_refused() {
 #[test]
 fn a_missing_hook_is_named() {
     for point in ["prestart", "createRuntime", "createContainer"] {
-        let container = Container::new(Bundle::sleeping().push(&format!("/hooks/{point}"), json!({ "path": "/no/such/hook" })));
+        let container =
+            Container::new(Bundle::sleeping().push(&format!("/hooks/{point}"), json!({ "path": "/no/such/hook" })));
         container.create().refused_with(&["/no/such/hook"]);
         container.assert_nothing_left();
     }

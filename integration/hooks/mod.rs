@@ -56,15 +56,22 @@ fn hooks_of_one_kind_run_in_order() {
 fn hooks_get_the_state_on_stdin() {
     let bundle = Bundle::sleeping().set("/annotations", json!({ "org.example.key": "value" }));
     let directory = bundle.dir.path().to_owned();
-    let bundle = POINTS.iter().filter(|point| **point != "startContainer").fold(bundle, |bundle, point| {
-        bundle.hook(point, &format!("cat > {}/{point}.json", directory.display()))
-    });
+    let bundle = POINTS
+        .iter()
+        .filter(|point| **point != "startContainer")
+        .fold(bundle, |bundle, point| bundle.hook(point, &format!("cat > {}/{point}.json", directory.display())));
     let container = Container::new(bundle);
     container.launch();
     let pid = container.pid();
     container.stop();
     container.delete().ok();
-    let rows = [("prestart", "creating"), ("createRuntime", "creating"), ("createContainer", "creating"), ("poststart", "running"), ("poststop", "stopped")];
+    let rows = [
+        ("prestart", "creating"),
+        ("createRuntime", "creating"),
+        ("createContainer", "creating"),
+        ("poststart", "running"),
+        ("poststop", "stopped"),
+    ];
     for (point, status) in rows {
         let text = container.bundle.read_beside(&format!("{point}.json"));
         let state: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{point}: {error}: {text:?}"));
@@ -99,14 +106,22 @@ fn hooks_run_in_the_right_namespaces() {
     let bundle = Bundle::sleeping();
     let directory = bundle.dir.path().to_owned();
     let bundle = POINTS.iter().fold(bundle, |bundle, point| {
-        let file = if *point == "startContainer" { "/startContainer.ns".into() } else { format!("{}/{point}.ns", directory.display()) };
+        let file = if *point == "startContainer" {
+            "/startContainer.ns".into()
+        } else {
+            format!("{}/{point}.ns", directory.display())
+        };
         bundle.hook(point, &format!("for n in mnt uts; do readlink /proc/self/ns/$n; done > {file}"))
     });
     let container = Container::new(bundle);
     container.launch();
     let inner = container.bundle.rootfs("/startContainer.ns");
-    crate::harness::runtime::eventually("startContainer wrote", || std::fs::read_to_string(&inner).is_ok_and(|text| text.contains("uts")));
-    let of = |pid: &str| ["mnt", "uts"].map(|name| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().display().to_string());
+    crate::harness::runtime::eventually("startContainer wrote", || {
+        std::fs::read_to_string(&inner).is_ok_and(|text| text.contains("uts"))
+    });
+    let of = |pid: &str| {
+        ["mnt", "uts"].map(|name| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().display().to_string())
+    };
     let (inside, outside) = (of(&container.pid().to_string()), of("self"));
     container.stop();
     container.delete().ok();

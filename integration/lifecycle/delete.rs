@@ -128,4 +128,3 @@ fn two_deletes_at_once_agree() {
     assert!(codes.contains(&0), "{codes:?}");
     container.assert_nothing_left();
 }
-

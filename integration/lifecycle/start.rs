@@ -69,7 +69,9 @@ fn an_absolute_program_that_is_not_there_is_named() {
 #[test]
 fn what_is_not_executable_is_refused() {
     let bundle = || Bundle::sleeping().file("/plain", "#!/bin/sh\n", 0o644);
-    for (program, words) in [("/etc", "exec: \"/etc\": is a directory"), ("/plain", "exec: \"/plain\": permission denied")] {
+    for (program, words) in
+        [("/etc", "exec: \"/etc\": is a directory"), ("/plain", "exec: \"/plain\": permission denied")]
+    {
         let container = Container::new(bundle().set("/process/args", serde_json::json!([program])));
         container.run().refused_with(&[words]);
         container.assert_nothing_left();

@@ -6,7 +6,14 @@ use crate::harness::{Bundle, Container, cgroups};
 /// "The following filesystems SHOULD be made available in each container's filesystem."
 #[test]
 fn each_file_system_has_its_type() {
-    let rows = [("/proc", "proc"), ("/sys", "sysfs"), ("/dev", "tmpfs"), ("/dev/pts", "devpts"), ("/dev/shm", "tmpfs"), ("/dev/mqueue", "mqueue")];
+    let rows = [
+        ("/proc", "proc"),
+        ("/sys", "sysfs"),
+        ("/dev", "tmpfs"),
+        ("/dev/pts", "devpts"),
+        ("/dev/shm", "tmpfs"),
+        ("/dev/mqueue", "mqueue"),
+    ];
     let container = Container::new(Bundle::args(&["cat", "/proc/self/mountinfo"]));
     let table = container.run().ok().stdout;
     for (point, kind) in rows {
@@ -29,7 +36,9 @@ fn no_mount_of_the_host_is_left() {
     let table = container.run().ok().stdout;
     let points: Vec<&str> = table.lines().map(|line| line.split(' ').nth(4).unwrap()).collect();
     let known = ["/", "/proc", "/sys", "/dev"];
-    let inside = |point: &&str| known.contains(point) || ["/dev/", "/proc/", "/sys/firmware"].iter().any(|start| point.starts_with(start));
+    let inside = |point: &&str| {
+        known.contains(point) || ["/dev/", "/proc/", "/sys/firmware"].iter().any(|start| point.starts_with(start))
+    };
     assert!(points.iter().all(|point| inside(&point)), "{points:?}");
 }
 
@@ -43,7 +52,8 @@ fn a_tmpfs_is_empty_and_has_its_mode() {
 /// `tmpcopyup`: the image's files are in the tmpfs (an option of runc and crun).
 #[test]
 fn tmpcopyup_brings_the_images_files() {
-    let bundle = Bundle::sh("cat /data/a/file; stat -c %a /data/a; echo x > /data/new; mount | grep -c 'on /data type tmpfs'");
+    let bundle =
+        Bundle::sh("cat /data/a/file; stat -c %a /data/a; echo x > /data/new; mount | grep -c 'on /data type tmpfs'");
     let bundle = bundle.file("/data/a/file", "copied\n", 0o640);
     let container = Container::new(bundle.mount("tmpfs", "tmpfs", "/data", &["tmpcopyup"]));
     assert_eq!(container.run().ok().stdout, "copied\n755\n1\n");
@@ -63,7 +73,9 @@ fn the_cgroup_mount_shows_the_containers_cgroup() {
     if !cgroups::is_v1("pids") {
         skip!("pids is not on cgroup v1 here");
     }
-    let container = Container::new(Bundle::sh("cat /sys/fs/cgroup/pids/cgroup.procs; ls -d /sys/fs/cgroup/pids/rt-test 2>/dev/null; ls /sys/fs/cgroup"));
+    let container = Container::new(Bundle::sh(
+        "cat /sys/fs/cgroup/pids/cgroup.procs; ls -d /sys/fs/cgroup/pids/rt-test 2>/dev/null; ls /sys/fs/cgroup",
+    ));
     let output = container.run().ok().stdout;
     assert!(output.starts_with("1\n"), "{output}");
     for name in ["cpu", "cpuset", "devices", "freezer", "memory", "pids", "systemd"] {
@@ -90,6 +102,8 @@ fn an_unknown_file_system_is_refused() {
 /// proc inside a new user namespace.
 #[test]
 fn proc_can_be_mounted_in_a_user_namespace() {
-    let container = Container::new(Bundle::args(&["cat", "/proc/self/mountinfo"]).user_namespace(100_000).without_mount("/sys/fs/cgroup"));
+    let container = Container::new(
+        Bundle::args(&["cat", "/proc/self/mountinfo"]).user_namespace(100_000).without_mount("/sys/fs/cgroup"),
+    );
     assert!(line_of(&container, "/proc").contains(" - proc "));
 }

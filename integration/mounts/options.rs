@@ -83,14 +83,20 @@ fn remount_changes_an_earlier_mount() {
 #[test]
 fn mounts_are_made_in_order() {
     let bundle = Bundle::sh("grep -c ' /mnt' /proc/self/mountinfo; ls /mnt");
-    let bundle = bundle.mount("tmpfs", "a", "/mnt", &[]).mount("tmpfs", "b", "/mnt/inner", &[]).mount("tmpfs", "c", "/mnt/inner/most", &[]);
+    let bundle = bundle.mount("tmpfs", "a", "/mnt", &[]).mount("tmpfs", "b", "/mnt/inner", &[]).mount(
+        "tmpfs",
+        "c",
+        "/mnt/inner/most",
+        &[],
+    );
     assert_eq!(Container::new(bundle).run().ok().stdout, "3\ninner\n");
 }
 
 /// "For compatibility [destination] MAY be a relative path, in which case it MUST be interpreted as relative to '/'."
 #[test]
 fn a_relative_destination_begins_at_the_root() {
-    let container = Container::new(table().mount("tmpfs", "tmpfs", "mnt/deep", &[]).set("/process/cwd", serde_json::json!("/tmp")));
+    let container =
+        Container::new(table().mount("tmpfs", "tmpfs", "mnt/deep", &[]).set("/process/cwd", serde_json::json!("/tmp")));
     line_of(&container, "/mnt/deep");
 }
 
@@ -101,7 +107,9 @@ fn recursive_options_reach_what_is_below() {
     if !host.contains(" /dev/pts ") {
         skip!("the host has no mount on /dev/pts");
     }
-    for (option, shown) in [("rro", "ro"), ("rnosuid", "nosuid"), ("rnodev", "nodev"), ("rnoexec", "noexec"), ("rnoatime", "noatime")] {
+    for (option, shown) in
+        [("rro", "ro"), ("rnosuid", "nosuid"), ("rnodev", "nodev"), ("rnoexec", "noexec"), ("rnoatime", "noatime")]
+    {
         let container = Container::new(table().mount("bind", "/dev", "/mnt", &["rbind", option]));
         let line = line_of(&container, "/mnt/pts");
         let of_the_mount = line.split(' ').nth(5).unwrap();

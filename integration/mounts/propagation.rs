@@ -12,23 +12,38 @@ fn optional_fields(line: &str) -> String {
 /// "`private`, `shared`, `slave`, `unbindable`: Bind mount propagation."
 #[test]
 fn each_propagation_shows_in_the_mount_table() {
-    for (option, shown) in [("private", ""), ("rprivate", ""), ("shared", "shared:"), ("rshared", "shared:"), ("unbindable", "unbindable"), ("runbindable", "unbindable")] {
+    for (option, shown) in [
+        ("private", ""),
+        ("rprivate", ""),
+        ("shared", "shared:"),
+        ("rshared", "shared:"),
+        ("unbindable", "unbindable"),
+        ("runbindable", "unbindable"),
+    ] {
         let bundle = Bundle::args(&["cat", "/proc/self/mountinfo"]);
         let source = bundle.beside("source");
         std::fs::create_dir(&source).unwrap();
         let container = Container::new(bundle.bind(&source, "/mnt", &[option]));
         let fields = optional_fields(&line_of(&container, "/mnt"));
-        assert!(if shown.is_empty() { !fields.contains("shared") } else { fields.contains(shown) }, "{option}: {fields:?}");
+        assert!(
+            if shown.is_empty() { !fields.contains("shared") } else { fields.contains(shown) },
+            "{option}: {fields:?}"
+        );
     }
 }
 
 /// "`rootfsPropagation` sets the rootfs's mount propagation": "shared", "slave", "private" or "unbindable".
 #[test]
 fn the_roots_propagation_is_set() {
-    for (value, shown) in [("shared", "shared:"), ("private", ""), ("unbindable", "unbindable"), ("rshared", "shared:"), ("rprivate", "")] {
+    for (value, shown) in
+        [("shared", "shared:"), ("private", ""), ("unbindable", "unbindable"), ("rshared", "shared:"), ("rprivate", "")]
+    {
         let bundle = Bundle::args(&["cat", "/proc/self/mountinfo"]).set("/linux/rootfsPropagation", json!(value));
         let fields = optional_fields(&line_of(&Container::new(bundle), "/"));
-        assert!(if shown.is_empty() { fields.is_empty() || fields.starts_with("master") } else { fields.contains(shown) }, "{value}: {fields:?}");
+        assert!(
+            if shown.is_empty() { fields.is_empty() || fields.starts_with("master") } else { fields.contains(shown) },
+            "{value}: {fields:?}"
+        );
     }
 }
 

@@ -8,8 +8,14 @@ use serde_json::json;
 use crate::harness::{Bundle, Container};
 
 const LINKS: [(&str, &str); 8] = [
-    ("pid", "pid"), ("network", "net"), ("mount", "mnt"), ("ipc", "ipc"),
-    ("uts", "uts"), ("user", "user"), ("cgroup", "cgroup"), ("time", "time"),
+    ("pid", "pid"),
+    ("network", "net"),
+    ("mount", "mnt"),
+    ("ipc", "ipc"),
+    ("uts", "uts"),
+    ("user", "user"),
+    ("cgroup", "cgroup"),
+    ("time", "time"),
 ];
 
 fn own(link: &str) -> String {
@@ -78,7 +84,12 @@ fn a_pod_shares_its_namespaces() {
 /// "The runtime MUST generate an error if `path` is not associated with a namespace of type `type`."
 #[test]
 fn a_path_of_another_type_is_refused() {
-    for (kind, path) in [("network", "/proc/self/ns/uts"), ("ipc", "/proc/self/ns/net"), ("uts", "/etc/passwd"), ("pid", "/no/such/file")] {
+    for (kind, path) in [
+        ("network", "/proc/self/ns/uts"),
+        ("ipc", "/proc/self/ns/net"),
+        ("uts", "/etc/passwd"),
+        ("pid", "/no/such/file"),
+    ] {
         let container = Container::new(Bundle::args(&["true"]).without("/hostname").namespace(kind, Some(path)));
         container.run().refused_with(&[path]);
         container.assert_nothing_left();
@@ -159,7 +170,8 @@ fn without_a_pid_namespace_the_pid_is_the_hosts() {
 /// "`timeOffsets` sets the offset for Time Namespace." (runc 1.1 does not know it.)
 #[test]
 fn time_offsets_are_set() {
-    let offsets = json!({ "monotonic": { "secs": 172_800, "nanosecs": 0 }, "boottime": { "secs": 604_800, "nanosecs": 0 } });
+    let offsets =
+        json!({ "monotonic": { "secs": 172_800, "nanosecs": 0 }, "boottime": { "secs": 604_800, "nanosecs": 0 } });
     let bundle = Bundle::args(&["cat", "/proc/self/timens_offsets", "/proc/uptime"]).namespace("time", None);
     let container = Container::new(bundle.set("/linux/timeOffsets", offsets).set("/ociVersion", json!("1.1.0")));
     let output = container.run().ok().stdout;
@@ -172,7 +184,8 @@ fn time_offsets_are_set() {
 #[test]
 fn exec_has_the_time_of_the_container() {
     let bundle = Bundle::sleeping().namespace("time", None).set("/ociVersion", json!("1.1.0"));
-    let container = Container::new(bundle.set("/linux/timeOffsets", json!({ "boottime": { "secs": 604_800, "nanosecs": 0 } })));
+    let container =
+        Container::new(bundle.set("/linux/timeOffsets", json!({ "boottime": { "secs": 604_800, "nanosecs": 0 } })));
     only_rt!();
     container.launch();
     let output = container.exec(&["cat", "/proc/uptime"]).ok().stdout;

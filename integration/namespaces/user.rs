@@ -40,7 +40,10 @@ fn several_ranges_are_mapped() {
     ]);
     let bundle = mapped("cat /proc/self/uid_map").set("/linux/uidMappings", map);
     let output = Container::new(bundle).run().ok().stdout;
-    assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "100000", "1", "1", "200000", "10", "1000", "300000", "5"]);
+    assert_eq!(
+        output.split_whitespace().collect::<Vec<_>>(),
+        ["0", "100000", "1", "1", "200000", "10", "1000", "300000", "5"]
+    );
 }
 
 /// Another user than root inside, with groups.
@@ -93,10 +96,15 @@ fn a_user_namespace_without_mappings_is_refused() {
 /// Without any privilege at all: the whole life of a container by user 65534, one id mapped.
 #[test]
 fn an_unprivileged_user_can_run_a_container() {
-    let bundle = Bundle::sh("id -u; hostname; echo /proc/[0-9]*").namespace("user", None).without_mount("/sys/fs/cgroup");
+    let bundle =
+        Bundle::sh("id -u; hostname; echo /proc/[0-9]*").namespace("user", None).without_mount("/sys/fs/cgroup");
     let one = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
     let bundle = bundle.set("/linux/uidMappings", one(65534)).set("/linux/gidMappings", one(65534));
-    let bundle = bundle.without_mount("/sys").without_mount("/dev/pts").without("/linux/resources").without("/linux/cgroupsPath");
+    let bundle = bundle
+        .without_mount("/sys")
+        .without_mount("/dev/pts")
+        .without("/linux/resources")
+        .without("/linux/cgroupsPath");
     let container = Container::new(bundle);
     let home = container.home.path();
     for directory in [home, container.bundle.dir.path()] {

@@ -10,7 +10,10 @@ use crate::harness::{Bundle, Container};
 /// A new network namespace has `lo` up.
 #[test]
 fn the_loopback_is_up() {
-    let container = Container::new(Bundle::sh("cat /sys/class/net/lo/flags; ping -c 1 -W 2 127.0.0.1 | grep -c '1 packets received'").capabilities(&["CAP_NET_RAW"]));
+    let container = Container::new(
+        Bundle::sh("cat /sys/class/net/lo/flags; ping -c 1 -W 2 127.0.0.1 | grep -c '1 packets received'")
+            .capabilities(&["CAP_NET_RAW"]),
+    );
     let outcome = container.run();
     let flags = outcome.stdout.lines().next().unwrap_or_default().trim_start_matches("0x");
     assert_eq!(u32::from_str_radix(flags, 16).unwrap() & 1, 1, "{outcome:?}");
@@ -36,14 +39,17 @@ fn a_prepared_network_is_joined_and_works() {
     let Some(peer) = NetworkNamespace::new() else {
         skip!("ip netns add does not work here");
     };
-    let veth = ["link", "add", "eth0", "netns", &network.name, "type", "veth", "peer", "name", "eth0", "netns", &peer.name];
+    let veth =
+        ["link", "add", "eth0", "netns", &network.name, "type", "veth", "peer", "name", "eth0", "netns", &peer.name];
     if !ip(&veth) {
         skip!("no veth devices here");
     }
     for (side, address) in [(&network, "10.231.0.2/24"), (&peer, "10.231.0.1/24")] {
         assert!(side.ip(&["addr", "add", address, "dev", "eth0"]) && side.ip(&["link", "set", "eth0", "up"]));
     }
-    let bundle = Bundle::sh("ip addr show eth0 | grep -o '10.231.0.2'; ping -c 1 -W 5 10.231.0.1 | grep -o '1 packets received'");
+    let bundle = Bundle::sh(
+        "ip addr show eth0 | grep -o '10.231.0.2'; ping -c 1 -W 5 10.231.0.1 | grep -o '1 packets received'",
+    );
     let container = Container::new(bundle.namespace("network", Some(&network.path())).capabilities(&["CAP_NET_RAW"]));
     assert_eq!(container.run().ok().stdout, "10.231.0.2\n1 packets received\n");
     assert!(network.ip(&["link", "show", "eth0"]), "the network must outlive the container");
@@ -66,7 +72,8 @@ fn two_containers_share_a_network() {
     let server = Container::new(Bundle::sh("echo up; echo hello from the first | nc -l -p 7777"));
     server.launch().until_output("up");
     let path = format!("/proc/{}/ns/net", server.pid());
-    let script = "for i in 1 2 3 4 5 6 7 8 9; do nc 127.0.0.1 7777 </dev/null 2>/dev/null && exit; sleep 0.2; done; exit 1";
+    let script =
+        "for i in 1 2 3 4 5 6 7 8 9; do nc 127.0.0.1 7777 </dev/null 2>/dev/null && exit; sleep 0.2; done; exit 1";
     let client = Container::new(Bundle::sh(script).namespace("network", Some(&path)));
     assert_eq!(client.run().ok().stdout, "hello from the first\n");
 }
@@ -86,7 +93,11 @@ fn the_network_ends_with_the_container() {
     container.launch();
     let link = std::fs::read_link(format!("/proc/{}/ns/net", container.pid())).unwrap();
     container.delete_force().ok();
-    let users = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| std::fs::read_link(entry.path().join("ns/net")).is_ok_and(|other| other == link)).count();
+    let users = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| std::fs::read_link(entry.path().join("ns/net")).is_ok_and(|other| other == link))
+        .count();
     assert_eq!(users, 0);
 }
 

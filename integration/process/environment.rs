@@ -7,7 +7,8 @@ use crate::harness::{Bundle, Container};
 /// "`args` with similar semantics to IEEE Std 1003.1 execvp's argv": not split, not expanded, also when empty.
 #[test]
 fn args_arrive_as_written() {
-    let container = Container::new(Bundle::args(&["sh", "-c", "printf '[%s]' \"$@\"", "sh", "a b", "", "$HOME", "*", "é\n"]));
+    let container =
+        Container::new(Bundle::args(&["sh", "-c", "printf '[%s]' \"$@\"", "sh", "a b", "", "$HOME", "*", "é\n"]));
     assert_eq!(container.run().ok().stdout, "[a b][][$HOME][*][é\n]");
 }
 
@@ -19,7 +20,8 @@ fn env_is_as_written() {
     let mut command = container.verb("run", &[]);
     command.env("OF_THE_CALLER", "secret");
     let output = crate::harness::runtime::outcome(command).ok().stdout;
-    let mut lines: Vec<&str> = output.lines().filter(|line| !line.starts_with("RT_TEST_ID=") && !line.starts_with("HOME=")).collect();
+    let mut lines: Vec<&str> =
+        output.lines().filter(|line| !line.starts_with("RT_TEST_ID=") && !line.starts_with("HOME=")).collect();
     lines.sort_unstable();
     assert_eq!(lines, ["A=1=2", "EMPTY=", "PATH=/bin", "SPACE= x "]);
 }

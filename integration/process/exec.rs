@@ -77,7 +77,18 @@ fn exec_flags_change_the_process() {
     let container = sleeping();
     let script = "pwd; echo $WHO; id -u; id -g";
     let outcome = container.call(&[
-        "exec", "--cwd", "/tmp", "--env", "WHO=me", "--env=OTHER=1", "--user", "1000:1001", &container.id, "sh", "-c", script,
+        "exec",
+        "--cwd",
+        "/tmp",
+        "--env",
+        "WHO=me",
+        "--env=OTHER=1",
+        "--user",
+        "1000:1001",
+        &container.id,
+        "sh",
+        "-c",
+        script,
     ]);
     assert_eq!(outcome.ok().stdout, "/tmp\nme\n1000\n1001\n");
 }
@@ -122,7 +133,9 @@ fn exec_detach_returns_at_once() {
     let pid = std::fs::read_to_string(&file).unwrap();
     let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
     assert!(pid.bytes().all(|byte| byte.is_ascii_digit()), "{pid:?}");
-    eventually("the program runs", || std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\0500"));
+    eventually("the program runs", || {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\0500")
+    });
     assert!(!line.is_empty());
 }
 
@@ -169,7 +182,8 @@ fn exec_forwards_signals() {
     command.stdout(std::fs::File::create(&out).unwrap());
     let child = command.spawn().unwrap();
     eventually("the program is up", || std::fs::read_to_string(&out).unwrap().contains("up"));
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::Signal::SIGTERM)
+        .unwrap();
     assert_eq!(crate::harness::runtime::wait(child, "exec"), 9);
 }
 

@@ -30,7 +30,8 @@ fn run_returns_128_and_the_signal() {
 /// A signal to the runtime reaches the program.
 #[test]
 fn run_forwards_signals() {
-    let container = Container::new(Bundle::sh("trap 'echo got it; exit 7' TERM; echo up; while :; do sleep 0.02; done"));
+    let container =
+        Container::new(Bundle::sh("trap 'echo got it; exit 7' TERM; echo up; while :; do sleep 0.02; done"));
     let child = container.spawn_run(&[]);
     container.until_output("up");
     nix::sys::signal::kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();

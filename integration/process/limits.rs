@@ -66,7 +66,8 @@ fn a_soft_limit_above_the_hard_one_is_refused() {
 /// "If `oomScoreAdj` is set, the runtime MUST set `oom_score_adj` to the given value."
 #[test]
 fn oom_score_adj_is_set() {
-    let container = Container::new(Bundle::args(&["cat", "/proc/self/oom_score_adj"]).set("/process/oomScoreAdj", json!(321)));
+    let container =
+        Container::new(Bundle::args(&["cat", "/proc/self/oom_score_adj"]).set("/process/oomScoreAdj", json!(321)));
     assert_eq!(container.run().ok().stdout, "321\n");
 }
 
@@ -81,7 +82,8 @@ fn oom_score_adj_is_inherited() {
 /// "`scheduler` describes the scheduler properties for the process": policy and nice. (runc 1.1 and crun 1.8 ignore it.)
 #[test]
 fn the_scheduler_is_set() {
-    let bundle = Bundle::args(&["cat", "/proc/self/stat"]).set("/process/scheduler", json!({ "policy": "SCHED_BATCH", "nice": 7 }));
+    let bundle = Bundle::args(&["cat", "/proc/self/stat"])
+        .set("/process/scheduler", json!({ "policy": "SCHED_BATCH", "nice": 7 }));
     let outcome = Container::new(bundle.set("/ociVersion", json!("1.1.0"))).run().ok();
     let fields: Vec<&str> = outcome.stdout.rsplit(") ").next().unwrap().split_whitespace().collect();
     // After the command's name: field 19 is nice, 41 is policy.

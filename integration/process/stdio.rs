@@ -51,7 +51,13 @@ fn descriptors_of_the_caller_are_closed() {
     let container = Container::new(Bundle::args(&["ls", "/proc/self/fd"]));
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "exec 5</ 9</etc/passwd; exec \"$@\"", "sh"]).arg(&crate::harness::runtime().path);
-    command.arg("--root").arg(container.root()).arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
+    command
+        .arg("--root")
+        .arg(container.root())
+        .arg("run")
+        .arg("--bundle")
+        .arg(container.bundle.dir.path())
+        .arg(&container.id);
     assert_eq!(outcome(command).ok().stdout, "0\n1\n2\n3\n");
 }
 

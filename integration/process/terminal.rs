@@ -54,7 +54,8 @@ fn the_console_has_the_size_asked_for() {
 /// "Runtimes MUST ignore `consoleSize` if `terminal` is `false` or unset."
 #[test]
 fn a_console_size_without_a_terminal_is_ignored() {
-    let container = Container::new(Bundle::args(&["echo", "fine"]).set("/process/consoleSize", json!({ "height": 1, "width": 1 })));
+    let container =
+        Container::new(Bundle::args(&["echo", "fine"]).set("/process/consoleSize", json!({ "height": 1, "width": 1 })));
     assert_eq!(container.run().ok().stdout, "fine\n");
 }
 
@@ -62,7 +63,9 @@ fn a_console_size_without_a_terminal_is_ignored() {
 /// mounting the pseudoterminal pty to `/dev/console`."
 #[test]
 fn dev_console_is_the_terminal() {
-    let container = Container::new(with_terminal("echo by name > /dev/console; grep ' /dev/console ' /proc/self/mountinfo; sleep 1000"));
+    let container = Container::new(with_terminal(
+        "echo by name > /dev/console; grep ' /dev/console ' /proc/self/mountinfo; sleep 1000",
+    ));
     let mut terminal = create_with_socket(&container);
     container.start().ok();
     terminal.until("by name");
@@ -72,7 +75,9 @@ fn dev_console_is_the_terminal() {
 /// The terminal is the controlling one: /dev/tty works and job control signals arrive.
 #[test]
 fn the_terminal_controls_the_program() {
-    let container = Container::new(with_terminal("trap 'echo interrupted' INT; echo via tty > /dev/tty; while :; do sleep 0.05; done"));
+    let container = Container::new(with_terminal(
+        "trap 'echo interrupted' INT; echo via tty > /dev/tty; while :; do sleep 0.05; done",
+    ));
     let mut terminal = create_with_socket(&container);
     container.start().ok();
     terminal.until("via tty");
@@ -83,7 +88,9 @@ fn the_terminal_controls_the_program() {
 /// The terminal belongs to the program's user.
 #[test]
 fn the_terminal_belongs_to_the_user() {
-    let container = Container::new(with_terminal("stat -L -c 'owner %u' /proc/self/fd/0; sleep 1000").set("/process/user/uid", json!(1000)));
+    let container = Container::new(
+        with_terminal("stat -L -c 'owner %u' /proc/self/fd/0; sleep 1000").set("/process/user/uid", json!(1000)),
+    );
     let mut terminal = create_with_socket(&container);
     container.start().ok();
     terminal.until("owner 1000");
@@ -113,7 +120,19 @@ fn exec_gets_a_terminal_of_its_own() {
     container.launch();
     let socket = ConsoleSocket::bind(container.home.path());
     let path = socket.path.to_str().unwrap();
-    container.call(&["exec", "--tty", "--detach", "--console-socket", path, &container.id, "sh", "-c", "tty; echo up; read x; echo \"<$x>\""]).ok();
+    container
+        .call(&[
+            "exec",
+            "--tty",
+            "--detach",
+            "--console-socket",
+            path,
+            &container.id,
+            "sh",
+            "-c",
+            "tty; echo up; read x; echo \"<$x>\"",
+        ])
+        .ok();
     let (mut terminal, _) = socket.receive();
     terminal.until("up");
     terminal.type_in("x\n");
@@ -123,11 +142,15 @@ fn exec_gets_a_terminal_of_its_own() {
 /// `run` on the caller's own terminal: what the program prints comes out there, what is typed goes in.
 #[test]
 fn run_uses_the_callers_terminal() {
-    let container = Container::new(with_terminal("test -t 0 && echo on a terminal; read line; echo \"<$line>\"; exit 5"));
+    let container =
+        Container::new(with_terminal("test -t 0 && echo on a terminal; read line; echo \"<$line>\"; exit 5"));
     let pair = nix::pty::openpty(None, None).unwrap();
     let slave: OwnedFd = pair.slave;
     let mut command = container.verb("run", &[]);
-    command.stdin(Stdio::from(slave.try_clone().unwrap())).stdout(Stdio::from(slave.try_clone().unwrap())).stderr(Stdio::from(slave));
+    command
+        .stdin(Stdio::from(slave.try_clone().unwrap()))
+        .stdout(Stdio::from(slave.try_clone().unwrap()))
+        .stderr(Stdio::from(slave));
     let child = command.spawn().unwrap();
     drop(command);
     let mut terminal = Terminal::new(pair.master);
@@ -147,7 +170,10 @@ fn exec_uses_the_callers_terminal() {
     let slave: OwnedFd = pair.slave;
     let mut command = container.command();
     command.args(["exec", "--tty", &container.id, "sh", "-c", "test -t 1 && echo on a terminal; exit 6"]);
-    command.stdin(Stdio::from(slave.try_clone().unwrap())).stdout(Stdio::from(slave.try_clone().unwrap())).stderr(Stdio::from(slave));
+    command
+        .stdin(Stdio::from(slave.try_clone().unwrap()))
+        .stdout(Stdio::from(slave.try_clone().unwrap()))
+        .stderr(Stdio::from(slave));
     let child = command.spawn().unwrap();
     drop(command);
     let terminal = Terminal::new(pair.master);

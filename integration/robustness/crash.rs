@@ -30,9 +30,21 @@ fn clean(container: &Container, round: u32) {
     let outcome = container.delete_force();
     if outcome.code != 0 {
         let look = |pid: i32, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let facts = |pid| format!("{pid}: {} {}\n{}{}", look(pid, "comm"), look(pid, "wchan"), look(pid, "stack"), look(pid, "status"));
+        let facts = |pid| {
+            format!(
+                "{pid}: {} {}\n{}{}",
+                look(pid, "comm"),
+                look(pid, "wchan"),
+                look(pid, "stack"),
+                look(pid, "status")
+            )
+        };
         let remaining: Vec<String> = leaks::processes(&container.id).into_iter().map(facts).collect();
-        panic!("round {round}: {outcome:#?}\nfreezer: {:?}\n{}", container.cgroup_file("freezer", "freezer.state"), remaining.join("\n"));
+        panic!(
+            "round {round}: {outcome:#?}\nfreezer: {:?}\n{}",
+            container.cgroup_file("freezer", "freezer.state"),
+            remaining.join("\n")
+        );
     }
     container.assert_nothing_left();
 }
@@ -50,7 +62,9 @@ fn a_killed_create_can_be_cleaned() {
         skip!("runc and crun leave cgroups and half a state directory");
     }
     let container = rich();
-    let took = time(|| { container.create().ok(); });
+    let took = time(|| {
+        container.create().ok();
+    });
     container.delete_force().ok();
     for round in 0..ROUNDS {
         kill_at_every_instant(took, round, container.verb("create", &[]));
@@ -65,7 +79,9 @@ fn a_killed_run_can_be_cleaned() {
         skip!("runc and crun leave cgroups and half a state directory");
     }
     let container = rich();
-    let took = time(|| { container.launch(); });
+    let took = time(|| {
+        container.launch();
+    });
     container.delete_force().ok();
     for round in 0..ROUNDS {
         kill_at_every_instant(took, round, container.verb("run", &[]));
@@ -101,7 +117,9 @@ fn a_killed_delete_can_be_repeated() {
     }
     let container = rich();
     container.launch();
-    let took = time(|| { container.delete_force().ok(); });
+    let took = time(|| {
+        container.delete_force().ok();
+    });
     for round in 0..ROUNDS / 2 {
         container.launch();
         let mut command = container.command();

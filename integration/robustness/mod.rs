@@ -72,7 +72,8 @@ fn many_containers_share_a_root() {
 fn of_many_creates_one_wins() {
     let container = Container::new(Bundle::sleeping());
     let bundle = container.bundle.dir.path().to_str().unwrap().to_owned();
-    let children: Vec<Child> = (0..8).map(|_| spawn(&container, &["create", "--bundle", &bundle, &container.id])).collect();
+    let children: Vec<Child> =
+        (0..8).map(|_| spawn(&container, &["create", "--bundle", &bundle, &container.id])).collect();
     let won = children.into_iter().map(|child| wait(child, "create")).filter(|code| *code == 0).count();
     assert_eq!(won, 1);
     assert_eq!(container.status(), "created");
@@ -124,7 +125,9 @@ fn state_is_never_half_written() {
 fn a_full_disk_is_an_error_that_leaves_nothing() {
     let container = Container::new(Bundle::sleeping());
     std::fs::create_dir(container.root()).unwrap();
-    let mount = |args: &[&str]| std::process::Command::new("mount").args(args).arg(container.root()).status().unwrap().success();
+    let mount = |args: &[&str]| {
+        std::process::Command::new("mount").args(args).arg(container.root()).status().unwrap().success()
+    };
     if !mount(&["-t", "tmpfs", "-o", "size=4k,nr_inodes=3", "full"]) {
         skip!("no tmpfs here");
     }
@@ -140,7 +143,12 @@ fn a_full_disk_is_an_error_that_leaves_nothing() {
 fn a_read_only_root_is_an_error() {
     let container = Container::new(Bundle::sleeping());
     let mut command = container.verb("create", &[]);
-    command = { let mut other = std::process::Command::new(command.get_program()); other.args(["--root", "/usr/rt-state"]); other.args(command.get_args().skip(2)); other };
+    command = {
+        let mut other = std::process::Command::new(command.get_program());
+        other.args(["--root", "/usr/rt-state"]);
+        other.args(command.get_args().skip(2));
+        other
+    };
     crate::harness::runtime::outcome(command).refused_with(&["/usr/rt-state", "read-only file system"]);
     container.assert_nothing_left();
 }
@@ -183,7 +191,11 @@ fn a_program_may_end_at_once() {
 fn closed_standard_streams_are_no_obstacle() {
     let container = Container::new(Bundle::sh("ls /proc/self/fd > /seen"));
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(&crate::harness::runtime().path).arg("--root").arg(container.root());
+    command
+        .args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"])
+        .arg(&crate::harness::runtime().path)
+        .arg("--root")
+        .arg(container.root());
     command.arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
     crate::harness::runtime::outcome(command);
     container.assert_nothing_left();

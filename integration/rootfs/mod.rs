@@ -28,7 +28,10 @@ fn the_root_path_may_be_absolute() {
 #[test]
 fn the_root_path_may_be_relative() {
     for path in ["rootfs/", "./rootfs", "rootfs/../rootfs/."] {
-        assert_eq!(Container::new(Bundle::args(&["echo", "inside"]).set("/root/path", json!(path))).run().ok().stdout, "inside\n");
+        assert_eq!(
+            Container::new(Bundle::args(&["echo", "inside"]).set("/root/path", json!(path))).run().ok().stdout,
+            "inside\n"
+        );
     }
 }
 
@@ -45,7 +48,8 @@ fn a_missing_root_is_refused() {
 /// The program cannot see or reach anything above its root.
 #[test]
 fn the_root_is_the_end_of_all_paths() {
-    let container = Container::new(Bundle::sh("cd ../../../../..; pwd; ls -d bin config.json 2>/dev/null; stat -c %i / /.."));
+    let container =
+        Container::new(Bundle::sh("cd ../../../../..; pwd; ls -d bin config.json 2>/dev/null; stat -c %i / /.."));
     let output = container.run().stdout;
     let lines: Vec<&str> = output.lines().collect();
     assert_eq!(lines[..2], ["/", "bin"]);
@@ -63,7 +67,11 @@ fn a_masked_file_is_empty() {
 /// As above, a directory: empty and not writable.
 #[test]
 fn a_masked_directory_is_empty_and_read_only() {
-    let bundle = Bundle::sh("ls -A /secrets; (echo x > /secrets/new) 2>/dev/null || echo refused").file("/secrets/one", "1", 0o644);
+    let bundle = Bundle::sh("ls -A /secrets; (echo x > /secrets/new) 2>/dev/null || echo refused").file(
+        "/secrets/one",
+        "1",
+        0o644,
+    );
     let container = Container::new(bundle.push("/linux/maskedPaths", json!("/secrets")));
     assert_eq!(container.run().ok().stdout, "refused\n");
 }
@@ -96,7 +104,8 @@ fn missing_masked_and_readonly_paths_are_passed_over() {
 fn readonly_paths_cannot_be_written() {
     let script = "cat /a/file; (echo x > /a/file) 2>/dev/null || echo refused; (echo x > /a/new) 2>/dev/null || echo refused; (echo x > /b) 2>/dev/null || echo refused";
     let bundle = Bundle::sh(script).file("/a/file", "readable\n", 0o644).file("/b", "", 0o644);
-    let container = Container::new(bundle.push("/linux/readonlyPaths", json!("/a")).push("/linux/readonlyPaths", json!("/b")));
+    let container =
+        Container::new(bundle.push("/linux/readonlyPaths", json!("/a")).push("/linux/readonlyPaths", json!("/b")));
     assert_eq!(container.run().ok().stdout, "readable\nrefused\nrefused\nrefused\n");
 }
 
@@ -110,7 +119,12 @@ fn proc_sys_is_read_only() {
 /// A mount below a read-only path keeps its own flags (nosuid, nodev, noexec).
 #[test]
 fn a_readonly_path_keeps_the_other_flags() {
-    let bundle = Bundle::sh("grep ' /mnt ' /proc/self/mountinfo | tail -n 1").mount("tmpfs", "tmpfs", "/mnt", &["nosuid", "nodev", "noexec"]);
+    let bundle = Bundle::sh("grep ' /mnt ' /proc/self/mountinfo | tail -n 1").mount(
+        "tmpfs",
+        "tmpfs",
+        "/mnt",
+        &["nosuid", "nodev", "noexec"],
+    );
     let line = Container::new(bundle.push("/linux/readonlyPaths", json!("/mnt"))).run().ok().stdout;
     assert!(line.contains("ro,nosuid,nodev,noexec"), "{line}");
 }

@@ -20,7 +20,8 @@ fn victim(bundle: &Bundle) -> PathBuf {
 
 #[track_caller]
 fn assert_untouched(directory: &Path) {
-    let mut names: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["console", "file", "null", "ptmx"], "the host's directory was changed");
     for name in names {
@@ -128,7 +129,9 @@ fn a_readonly_path_does_not_reach_the_host() {
     let bundle = Bundle::args(&["true"]);
     let directory = victim(&bundle);
     symlink(&directory, bundle.rootfs("/link")).unwrap();
-    let container = Container::new(bundle.push("/linux/readonlyPaths", json!("/link")).push("/linux/maskedPaths", json!("/link/file")));
+    let container = Container::new(
+        bundle.push("/linux/readonlyPaths", json!("/link")).push("/linux/maskedPaths", json!("/link/file")),
+    );
     container.run();
     std::fs::write(directory.join("file"), "kept").unwrap();
     assert_untouched(&directory);

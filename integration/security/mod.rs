@@ -27,7 +27,8 @@ fn assert_inside(outcome: &Outcome, what: &str) {
 #[test]
 fn a_cwd_of_a_leaked_descriptor_does_not_lead_out() {
     for number in 3..24 {
-        let container = Container::new(Bundle::sh(&look_outside()).set("/process/cwd", json!(format!("/proc/self/fd/{number}"))));
+        let container =
+            Container::new(Bundle::sh(&look_outside()).set("/process/cwd", json!(format!("/proc/self/fd/{number}"))));
         assert_inside(&container.run(), &format!("/proc/self/fd/{number}"));
         container.assert_nothing_left();
     }
@@ -39,7 +40,8 @@ fn a_cwd_of_exec_does_not_lead_out() {
     let container = Container::new(Bundle::sleeping());
     std::os::unix::fs::symlink("/proc/self/fd/7", container.bundle.rootfs("/link")).unwrap();
     container.launch();
-    for cwd in (3..24).map(|number| format!("/proc/self/fd/{number}")).chain(["/link".into(), "/proc/1/root/..".into()]) {
+    for cwd in (3..24).map(|number| format!("/proc/self/fd/{number}")).chain(["/link".into(), "/proc/1/root/..".into()])
+    {
         let outcome = container.call(&["exec", "--cwd", &cwd, &container.id, "sh", "-c", &look_outside()]);
         assert_inside(&outcome, &cwd);
     }
@@ -84,8 +86,18 @@ fn bytes(path: &Path) -> Vec<u8> {
 fn the_runtimes_executable_cannot_be_written_from_inside() {
     let script = "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] && continue; exec 4< $p/exe || continue; \
                   for i in 1 2 3 4 5 6 7 8; do (echo pwned > /proc/self/fd/4); usleep 1000; done; done; done 2>/dev/null";
-    let every = ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_CHOWN", "CAP_FOWNER", "CAP_KILL", "CAP_MKNOD"];
-    let container = Container::new(Bundle::sh(script).capabilities(&every).set("/process/noNewPrivileges", json!(false)));
+    let every = [
+        "CAP_SYS_ADMIN",
+        "CAP_SYS_PTRACE",
+        "CAP_DAC_OVERRIDE",
+        "CAP_DAC_READ_SEARCH",
+        "CAP_CHOWN",
+        "CAP_FOWNER",
+        "CAP_KILL",
+        "CAP_MKNOD",
+    ];
+    let container =
+        Container::new(Bundle::sh(script).capabilities(&every).set("/process/noNewPrivileges", json!(false)));
     let copy = exposed_copy(&container);
     let before = bytes(&copy);
     container.launch();
@@ -107,7 +119,13 @@ fn proc_self_exe_is_not_a_way_to_the_runtime() {
         let copy = exposed_copy(&container);
         let before = bytes(&copy);
         let mut command = Command::new(&copy);
-        command.arg("--root").arg(container.root()).arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
+        command
+            .arg("--root")
+            .arg(container.root())
+            .arg("run")
+            .arg("--bundle")
+            .arg(container.bundle.dir.path())
+            .arg(&container.id);
         outcome(command);
         assert!(bytes(&copy) == before);
         container.delete_force();
@@ -137,8 +155,15 @@ fn files_on_the_standard_streams_keep_their_owner() {
 fn the_hosts_dev_null_stays_as_it_is() {
     only_rt!(); // runc and crun give it to 100000
     let before = std::fs::metadata("/dev/null").unwrap();
-    Container::new(Bundle::sh("chmod 600 /dev/null; chown 7 /dev/null; true").user_namespace(100_000).without_mount("/sys/fs/cgroup")).run();
+    Container::new(
+        Bundle::sh("chmod 600 /dev/null; chown 7 /dev/null; true")
+            .user_namespace(100_000)
+            .without_mount("/sys/fs/cgroup"),
+    )
+    .run();
     let after = std::fs::metadata("/dev/null").unwrap();
-    let facts = |meta: &std::fs::Metadata| (std::os::unix::fs::MetadataExt::uid(meta), std::os::unix::fs::MetadataExt::mode(meta));
+    let facts = |meta: &std::fs::Metadata| {
+        (std::os::unix::fs::MetadataExt::uid(meta), std::os::unix::fs::MetadataExt::mode(meta))
+    };
     assert_eq!(facts(&after), facts(&before));
 }

@@ -35,7 +35,8 @@ fn a_mount_does_not_follow_a_link_that_comes_and_goes() {
     let (place, link) = (bundle.rootfs("/volume"), bundle.rootfs("/swapped"));
     std::fs::create_dir(&place).unwrap();
     symlink(&victim, &link).unwrap();
-    let container = Container::new(bundle.mount("tmpfs", "tmpfs", "/volume/a/b", &[]).mount("tmpfs", "tmpfs", "/volume/c", &[]));
+    let container =
+        Container::new(bundle.mount("tmpfs", "tmpfs", "/volume/a/b", &[]).mount("tmpfs", "tmpfs", "/volume/c", &[]));
     while_exchanging(&place, &link, || {
         for _ in 0..60 {
             container.run();
@@ -52,7 +53,8 @@ fn a_masked_path_stays_masked_while_links_come_and_go() {
         skip!("the fixed versions of runc and crun are newer than Debian's");
     }
     let bundle = Bundle::sh("cat /secret/file").file("/secret/file", "secret\n", 0o644);
-    let bundle = bundle.without_mount("/dev").without_mount("/dev/pts").without_mount("/dev/shm").without_mount("/dev/mqueue");
+    let bundle =
+        bundle.without_mount("/dev").without_mount("/dev/pts").without_mount("/dev/shm").without_mount("/dev/mqueue");
     let bundle = bundle.file("/dev/null.other", "other\n", 0o644);
     std::fs::write(bundle.rootfs("/dev/null"), "").unwrap();
     let (null, other) = (bundle.rootfs("/dev/null"), bundle.rootfs("/dev/null.other"));
