@@ -263,7 +263,7 @@ fn a_climbing_cgroups_path_stays_below_the_root() {
         container.delete_force().ok();
         container.assert_nothing_left();
     }
-    for root in ["/", "/..", "..", "/rt-test/.."] {
+    for root in ["/", "/..", ".."] {
         let container = Container::new(Bundle::sleeping().set("/linux/cgroupsPath", serde_json::json!(root)));
         container.create().refused_with(&["/linux/cgroupsPath"]);
         container.assert_nothing_left();

@@ -83,7 +83,7 @@ impl Terminal {
     }
 
     /// Reads until the other side hangs up.
-    pub fn to_end(mut self) -> String {
+    pub fn rest(mut self) -> String {
         while self.read_some() {}
         self.seen
     }

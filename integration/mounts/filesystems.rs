@@ -39,7 +39,7 @@ fn no_mount_of_the_host_is_left() {
     let inside = |point: &&str| {
         known.contains(point) || ["/dev/", "/proc/", "/sys/firmware"].iter().any(|start| point.starts_with(start))
     };
-    assert!(points.iter().all(|point| inside(&point)), "{points:?}");
+    assert!(points.iter().all(inside), "{points:?}");
 }
 
 /// A tmpfs copies nothing, is empty and has the mode asked for.

@@ -134,7 +134,7 @@ fn exec_detach_returns_at_once() {
     let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
     assert!(pid.bytes().all(|byte| byte.is_ascii_digit()), "{pid:?}");
     eventually("the program runs", || {
-        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\0500")
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\x00500")
     });
     assert!(!line.is_empty());
 }

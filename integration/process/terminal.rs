@@ -178,5 +178,5 @@ fn exec_uses_the_callers_terminal() {
     drop(command);
     let terminal = Terminal::new(pair.master);
     assert_eq!(wait(child, "exec"), 6);
-    assert!(terminal.to_end().contains("on a terminal"));
+    assert!(terminal.rest().contains("on a terminal"));
 }
