@@ -11,5 +11,5 @@ case ${runtime##*/} in crun) view=v1 ;; *) view=host ;; esac   # crun refuses to
 
 build=$(cargo test --quiet --no-run --test integration --message-format=json)
 tests=$(printf '%s\n' "$build" | sed -n 's/.*"executable":"\([^"]*\/integration-[^"]*\)".*/\1/p' | tail -n 1)
-exec $sudo env RUST_BACKTRACE=0 RUNTIME="$runtime" CGROUP_VIEW="${CGROUP_VIEW:-$view}" integration/contained.sh \
+exec $sudo env RUST_BACKTRACE=0 RUNTIME="$runtime" CGROUP_VIEW="${CGROUP_VIEW:-$view}" integration/contained.sh timeout 1800 \
     "$tests" --test-threads "${TEST_THREADS:-4}" "$@"
