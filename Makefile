@@ -26,7 +26,8 @@ examples: build rootfs ## Run every example and compare what it prints with what
 	@RUNTIME=$(RUNTIME) spec-examples/check.sh
 
 unit: ## The tests beside the code
-	cargo test --locked --bin rt -- --quiet
+	@$(NEED) gcc libc6-dev libseccomp-dev
+	cargo test --locked --bin rt
 
 integration: build ## The end-to-end tests; RUNTIME=crun or runc runs them against another
 	@$(NEED) busybox-static iproute2 util-linux $(filter crun runc,$(RUNTIME))
@@ -38,11 +39,16 @@ managers: build ## rt under podman, in a machine of its own
 
 test: unit examples managers integration ## Everything
 
+bench-seccomp: ## Instructions, compile and load time of Docker's profile
+	@$(NEED) gcc libc6-dev libseccomp-dev
+	cargo test --locked --release --bin rt -- --ignored --nocapture bench_seccomp
+
 bench: build rootfs ## rt beside crun and runc, interleaved
 	@$(NEED) busybox-static crun runc strace python3
 	@$(SUDO) integration/bench/bench.py
 
 lint: ## clippy, every warning an error
+	@$(NEED) gcc libc6-dev libseccomp-dev
 	cargo clippy --locked --all-targets -- -D warnings
 
 fmt: ## Format the code
@@ -58,4 +64,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help build rootfs run examples unit integration managers test bench lint fmt install uninstall clean
+.PHONY: help build rootfs run examples unit integration managers test bench bench-seccomp lint fmt install uninstall clean
