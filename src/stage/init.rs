@@ -110,6 +110,8 @@ pub fn main(init: &mut Init<'_>) -> ! {
 impl Init<'_> {
     fn reset_signals(&mut self) -> anyhow::Result<()> {
         process::reset_signals().context("reset signals")?;
+        // With whatever secrets the caller has.
+        process::wipe_environment();
         // Whatever happens to RUNTIME before the state is on disk, INIT does not outlive it.
         process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
     }

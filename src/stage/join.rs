@@ -199,6 +199,7 @@ impl<'a> Join<'a> {
 
     fn reset_signals(&mut self) -> anyhow::Result<()> {
         process::reset_signals().context("reset signals")?;
+        process::wipe_environment();
         process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")?;
         // From the clone on, the container's processes see this one (CVE-2016-9962).
         nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")

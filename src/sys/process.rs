@@ -243,3 +243,26 @@ pub fn set_domain_name(name: &str) -> Result<(), Errno> {
     // SAFETY: pointer and length are those of one string.
     Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
 }
+
+/// `extern char **environ;` — <https://man7.org/linux/man-pages/man7/environ.7.html>
+///
+/// Overwrites the environment of this process with zeros, and leaves it empty. Since Linux 6.16 whoever has
+/// CAP_SYS_ADMIN may read /proc/PID/environ of a process that is not dumpable: that of the runtime is its caller's.
+pub fn wipe_environment() {
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    // SAFETY: one thread only, and nobody holds a reference into the environment; its strings are writable, and the
+    // list ends with a null pointer.
+    unsafe {
+        if environ.is_null() {
+            return;
+        }
+        let mut entry = environ;
+        while !(*entry).is_null() {
+            std::ptr::write_bytes(*entry, 0, libc::strlen(*entry));
+            entry = entry.add(1);
+        }
+        *environ = std::ptr::null_mut();
+    }
+}
