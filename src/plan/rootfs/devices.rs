@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 
-use super::mounts::{MountKind, MountPlan};
+use super::mount::{MountKind, MountPlan};
 use super::paths::clean_destination;
 use crate::error::Faults;
 use crate::host::Host;

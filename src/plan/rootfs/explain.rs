@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::devices::{DeviceKind, DevicePlan};
-use super::mounts::{Attributes, MountKind, MountPlan, Propagation, SuperblockOption};
+use super::mount::{Attributes, MountKind, MountPlan, Propagation, SuperblockOption};
 use super::options::{Effect, MOUNT_OPTIONS, PropagationKind, attribute};
 
 impl fmt::Display for MountPlan {

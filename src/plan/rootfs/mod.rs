@@ -2,7 +2,9 @@
 
 mod devices;
 mod explain;
+mod gather;
 mod idmap;
+mod mount;
 mod mounts;
 mod options;
 mod paths;
@@ -12,7 +14,7 @@ use std::path::PathBuf;
 
 pub use devices::{DeviceKind, DevicePlan, DevicesPlan};
 pub use idmap::IdmapSource;
-pub use mounts::{Attributes, BindPlan, FilesystemPlan, MountKind, MountPlan, Propagation, SuperblockOption};
+pub use mount::{Attributes, BindPlan, FilesystemPlan, MountKind, MountPlan, Propagation, SuperblockOption};
 // `rt features` prints a constant text; a test of it compares it with the table.
 #[cfg(test)]
 #[allow(unused_imports)] // until that test is merged

@@ -1,4 +1,4 @@
-//! One entry of `mounts`, decided: what is mounted, with which attributes, and how.
+//! The entries of `mounts`, decided one by one, and then with a look at each other.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -7,144 +7,14 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxIdMapping, Mount};
 
+use super::gather::{Gathered, flag, gather, text};
 use super::idmap::{self, IdmapPlan};
-use super::options::{self, Effect, PropagationKind, attribute};
+use super::mount::{BindPlan, FilesystemPlan, MountKind, MountPlan, SuperblockOption};
+use super::options::attribute;
 use super::paths::clean_destination;
 use crate::error::Faults;
 use crate::host::Host;
 use crate::plan::namespaces::NamespacePlan;
-
-/// One mount, in the order of config.json.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountPlan {
-    /// Index in `mounts`: errors point there.
-    pub index: usize,
-    /// Where, from the container's root: absolute, without `.` and `..`.
-    pub destination: PathBuf,
-    /// What.
-    pub kind: MountKind,
-    /// Attributes of the mount itself.
-    pub attributes: Attributes,
-    /// Attributes of everything below it, too.
-    pub recursive_attributes: Attributes,
-    /// How mount events travel; kept as it comes when absent.
-    pub propagation: Option<Propagation>,
-    /// Ids of its own.
-    pub idmap: Option<IdmapPlan>,
-    /// Mount over the destination even if it is a symlink.
-    pub destination_nofollow: bool,
-    /// The read-only attribute comes after all other mounts, because some of them lie below this one.
-    pub readonly_last: bool,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountKind {
-    /// A piece of the host's tree.
-    Bind(BindPlan),
-    /// A filesystem of its own.
-    Filesystem(FilesystemPlan),
-    /// The container's own cgroups; the type was `cgroup` or `cgroup2`.
-    Cgroup {
-        /// Only the v2 tree was asked for.
-        v2_only: bool,
-    },
-    /// What is there already, changed.
-    Remount {
-        /// Flags of the superblock and data; empty means that only the mount's attributes change.
-        superblock: Vec<SuperblockOption>,
-    },
-}
-
-/// A bind mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BindPlan {
-    /// On the host, absolute.
-    pub source: CString,
-    /// With all that is mounted below.
-    pub recursive: bool,
-    /// A symlink as source is mounted itself.
-    pub source_nofollow: bool,
-    /// A symlink as source is made again at the destination.
-    pub copy_symlink: bool,
-}
-
-/// A filesystem to be mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilesystemPlan {
-    /// As in /proc/filesystems.
-    pub name: CString,
-    /// The device, or what mountinfo shows in its place.
-    pub source: Option<CString>,
-    /// The filesystem's own options and the flags of the superblock.
-    pub options: Vec<SuperblockOption>,
-    /// proc and sysfs: never through a symlink (CVE-2019-19921, CVE-2025-54867).
-    pub needs_real_directory: bool,
-    /// A tmpfs starts with what the image has at the destination.
-    pub copy_up: bool,
-    /// A tmpfs without `mode=` gets the mode of the directory that it covers.
-    pub keep_mode: bool,
-    /// The host's own is bound, with all below it, where the kernel refuses a new one (EPERM).
-    pub fallback: Option<CString>,
-    /// The label goes to the extended attribute of the root: mqueue has no context option.
-    pub label_by_xattr: Option<CString>,
-}
-
-/// `key` or `key=value` for fsconfig(2).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuperblockOption {
-    /// The name.
-    pub key: CString,
-    /// The value, if there is one.
-    pub value: Option<CString>,
-    /// The filesystem may not know it.
-    pub if_known: bool,
-}
-
-/// `MOUNT_ATTR_*` to set, and to clear first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// To set.
-    pub set: u64,
-    /// To clear.
-    pub clear: u64,
-}
-
-impl Attributes {
-    /// Adds one option's effect; the last one wins.
-    fn apply(&mut self, effect: Effect) {
-        match effect {
-            Effect::Set(bits) => {
-                self.set |= bits;
-                self.clear &= !bits;
-            }
-            Effect::Clear(bits) => {
-                self.set &= !bits;
-                self.clear |= bits;
-            }
-            Effect::Atime(value) => {
-                self.set = self.set & !attribute::ATIME | value;
-                self.clear |= attribute::ATIME;
-            }
-            Effect::NotAtime(value) => {
-                let is_chosen = self.clear & attribute::ATIME != 0;
-                if !is_chosen || self.set & attribute::ATIME == value {
-                    self.apply(Effect::Atime(0));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// How mount events travel, for one mount or for the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Propagation {
-    /// Shared, slave, private or unbindable.
-    pub kind: PropagationKind,
-    /// For all that is mounted below, too.
-    pub recursive: bool,
-}
 
 /// What the plan of every mount needs to know.
 pub(super) struct Context<'a> {
@@ -156,24 +26,6 @@ pub(super) struct Context<'a> {
     pub namespaces: &'a NamespacePlan,
     /// `context="LABEL"` and its key.
     pub label: Option<(&'a str, &'a str)>,
-}
-
-/// Everything that the options of one mount add up to.
-#[derive(Default)]
-struct Gathered {
-    attributes: Attributes,
-    recursive_attributes: Attributes,
-    propagation: Option<Propagation>,
-    superblock: Vec<SuperblockOption>,
-    data: Vec<SuperblockOption>,
-    bind: Option<bool>,
-    idmap: Option<bool>,
-    idmap_text: Option<String>,
-    remount: bool,
-    copy_up: bool,
-    copy_symlink: bool,
-    source_nofollow: bool,
-    destination_nofollow: bool,
 }
 
 /// Decides every mount.
@@ -353,77 +205,4 @@ fn plan_filesystem(
         options,
         label_by_xattr,
     }
-}
-
-/// Adds up the options of one mount.
-fn gather(index: usize, names: &[String], faults: &mut Faults) -> Option<Gathered> {
-    let mut sum = Gathered::default();
-    for (position, name) in names.iter().enumerate() {
-        let pointer = || format!("/mounts/{index}/options/{position}");
-        let Some(option) = options::find(name) else {
-            if let Some(mapping) = name.strip_prefix("idmap=").or_else(|| name.strip_prefix("ridmap=")) {
-                sum.idmap = Some(name.starts_with('r'));
-                sum.idmap_text = Some(mapping.to_owned());
-            } else if !name.is_empty() {
-                add_data(&mut sum.data, name, &pointer(), faults)?;
-            }
-            continue;
-        };
-        let attributes = if option.recursive { &mut sum.recursive_attributes } else { &mut sum.attributes };
-        attributes.apply(option.effect);
-        match option.effect {
-            Effect::Superblock(key) => sum.superblock.push(flag(key, false)),
-            Effect::SuperblockIfKnown(key) => sum.superblock.push(flag(key, true)),
-            Effect::Propagation(kind) => sum.propagation = Some(Propagation { kind, recursive: option.recursive }),
-            Effect::Bind => sum.bind = Some(sum.bind.unwrap_or(false) || option.recursive),
-            Effect::Idmap => sum.idmap = Some(sum.idmap.unwrap_or(false) || option.recursive),
-            Effect::Remount => sum.remount = true,
-            Effect::TmpCopyUp => sum.copy_up = true,
-            Effect::CopySymlink => sum.copy_symlink = true,
-            Effect::SourceNofollow => sum.source_nofollow = true,
-            Effect::DestinationNofollow => sum.destination_nofollow = true,
-            Effect::Nothing | Effect::Set(_) | Effect::Clear(_) | Effect::Atime(_) | Effect::NotAtime(_) => {}
-        }
-    }
-    Some(sum)
-}
-
-fn flag(key: &CStr, if_known: bool) -> SuperblockOption {
-    SuperblockOption { key: key.to_owned(), value: None, if_known }
-}
-
-/// Takes `key=value` or `key`; several may stand in one string, as in fstab.
-fn add_data(data: &mut Vec<SuperblockOption>, option: &str, pointer: &str, faults: &mut Faults) -> Option<()> {
-    for part in split_outside_quotes(option) {
-        let (key, value) = part.split_once('=').map_or((part, None), |(key, value)| (key, Some(value)));
-        let value = match value {
-            // The kernel's own option parser takes the quotes off security contexts; fsconfig does not.
-            Some(value) => Some(text(unquote(value).as_bytes(), pointer, faults)?),
-            None => None,
-        };
-        data.push(SuperblockOption { key: text(key.as_bytes(), pointer, faults)?, value, if_known: false });
-    }
-    Some(())
-}
-
-fn unquote(value: &str) -> &str {
-    value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
-}
-
-fn split_outside_quotes(option: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    option
-        .split(move |letter| {
-            quoted ^= letter == '"';
-            letter == ',' && !quoted
-        })
-        .filter(|part| !part.is_empty())
-}
-
-fn text(bytes: &[u8], pointer: &str, faults: &mut Faults) -> Option<CString> {
-    let text = CString::new(bytes).ok();
-    if text.is_none() {
-        faults.error(pointer, "has a NUL byte");
-    }
-    text
 }

@@ -71,6 +71,21 @@ fn the_last_of_two_contrary_options_wins() {
 }
 
 #[test]
+fn the_last_of_two_contrary_flags_of_the_superblock_wins() {
+    let keys = |options: Value| {
+        let plan = mount(json!({"destination": "/a", "type": "tmpfs", "options": options}));
+        let MountKind::Filesystem(filesystem) = plan.kind else { panic!() };
+        filesystem.options.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(json!(["sync", "dirsync", "async"])), ["dirsync", "async"]);
+    assert_eq!(keys(json!(["async", "sync", "rsync"])), ["sync"]);
+    assert_eq!(
+        keys(json!(["lazytime", "nolazytime", "nomand", "mand", "acl", "noacl"])),
+        ["nolazytime", "mand", "noacl"]
+    );
+}
+
+#[test]
 fn unknown_options_go_to_the_filesystem() {
     let options = json!(["nosuid", "size=64k,mode=755", "context=\"a:b,c\"", "huge=never"]);
     let plan = mount(json!({"destination": "/a", "type": "tmpfs", "source": "shm", "options": options}));
