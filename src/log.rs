@@ -122,7 +122,7 @@ impl Log {
 
     /// Says why the command failed. To be called once, by `main`.
     pub fn error(&self, message: &str) {
-        let message = without_newlines(message);
+        let message = line_of(message);
         let now = SystemTime::now();
         let reported = match &self.target {
             Target::Stderr => Ok(()),
@@ -157,7 +157,7 @@ impl Log {
         if self.level < level {
             return;
         }
-        let message = without_newlines(message);
+        let message = line_of(message);
         let sent = match &self.target {
             Target::File(_) => {
                 self.pending.borrow_mut().push_str(&self.document(level, &message, SystemTime::now()));
@@ -265,6 +265,20 @@ pub fn rfc3339(moment: SystemTime) -> String {
     )
 }
 
+/// One read of conmon's takes 8191 bytes; a longer message would come without its end.
+const LONGEST_MESSAGE_BYTES: usize = 4096;
+
+/// A message as it is said: one line, cut where it is too long, its beginning kept because that names the operation.
+fn line_of(text: &str) -> String {
+    const ELLIPSIS: &str = "…";
+    let mut line = without_newlines(text);
+    if line.len() > LONGEST_MESSAGE_BYTES {
+        line.truncate(line.floor_char_boundary(LONGEST_MESSAGE_BYTES - ELLIPSIS.len()));
+        line.push_str(ELLIPSIS);
+    }
+    line
+}
+
 fn without_newlines(text: &str) -> String {
     text.trim_end().replace('\n', " ")
 }
@@ -332,6 +346,17 @@ mod tests {
         assert_eq!(document["msg"], "mount \"proc\": it is broken \u{1}");
         assert!(document["time"].as_str().unwrap().ends_with('Z'));
         assert_eq!(text.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_letters() {
+        let long = "ü".repeat(100_000);
+        for start in ["", "a", "ab"] {
+            let line = line_of(&format!("{start}{long}"));
+            assert!((4090..=4096).contains(&line.len()), "{}", line.len());
+            assert!(line.starts_with(start) && line.ends_with("ü…"));
+        }
+        assert_eq!(line_of("short\nlines\n"), "short lines");
     }
 
     #[test]
