@@ -47,9 +47,21 @@ impl Faults {
         self.warnings.push(Fault { file: "config.json", pointer: pointer.into(), reason: reason.into() });
     }
 
-    /// Takes the warnings out, for a caller that keeps them beside a good value.
-    pub fn take_warnings(&mut self) -> Faults {
-        Faults { errors: Vec::new(), warnings: std::mem::take(&mut self.warnings) }
+    /// Adds what a later look at the same document has found, except where something is wrong already: there it says
+    /// the same in other words, or what follows from it.
+    pub fn absorb(&mut self, later: Faults) {
+        let known: Vec<String> = self.errors.iter().map(|fault| fault.pointer.clone()).collect();
+        self.errors.extend(later.errors.into_iter().filter(|fault| !known.contains(&fault.pointer)));
+        for warning in later.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    /// The warnings alone, to be kept beside the value.
+    pub fn only_warnings(&self) -> Faults {
+        Faults { errors: Vec::new(), warnings: self.warnings.clone() }
     }
 
     /// The same faults, of another file than config.json.
@@ -78,5 +90,24 @@ impl fmt::Display for Faults {
             Some((first, [])) => first.fmt(f),
             Some((first, rest)) => write!(f, "{first} (and {} more: see `rt check`)", rest.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_look_adds_only_what_is_new() {
+        let faults = |pointers: &[&str], warnings: &[&str]| {
+            let mut faults = Faults::default();
+            pointers.iter().for_each(|pointer| faults.error(*pointer, "bad"));
+            warnings.iter().for_each(|pointer| faults.warn(*pointer, "odd"));
+            faults
+        };
+        let mut first = faults(&["/process/args"], &["/vm"]);
+        first.absorb(faults(&["/process/args", "/hostname", "/hostname"], &["/vm", "/mounts/0"]));
+        assert_eq!(first, faults(&["/process/args", "/hostname", "/hostname"], &["/vm", "/mounts/0"]));
+        assert_eq!(first.to_string(), "config.json: /process/args: bad (and 2 more: see `rt check`)");
     }
 }

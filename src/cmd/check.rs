@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
+use super::creation::{driver, examine};
 use super::print;
 use crate::cli::Globals;
 use crate::error::{Fault, Faults};
-use crate::spec::Spec;
+use crate::host::Host;
 
-/// Prints the faults of config.json, each with its JSON pointer; the exit code is 1 when there are any.
+/// Prints the faults of config.json, each with its JSON pointer, and what it asks for that this machine and this user
+/// cannot have; the exit code is 1 when there are any.
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub fn run(_globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
+pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
-    let faults = match Spec::load(path("bundle").unwrap_or(Path::new(".")), path("config")) {
-        Ok(spec) => spec.warnings,
-        Err(faults) => faults,
-    };
+    let bundle = path("bundle").unwrap_or(Path::new("."));
+    let (_, faults) = examine(bundle, path("config"), &Host::read()?, "check", driver(globals)?);
     let text = if matches.get_flag("json") { as_json(&faults) } else { as_lines(&faults) };
     print(text.as_bytes())?;
     Ok(i32::from(!faults.errors.is_empty()))

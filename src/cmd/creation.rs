@@ -7,9 +7,12 @@ use anyhow::{Context, bail};
 use clap::ArgMatches;
 
 use crate::cli::{CgroupManager, Globals};
+use crate::error::Faults;
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::plan::cgroup::Driver;
+use crate::plan::namespaces::Namespace;
+use crate::rootfs::Root;
 use crate::spec::Spec;
 use crate::stage::runtime::{self, Created};
 use crate::stage::settings::Settings;
@@ -39,8 +42,11 @@ impl Request {
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let bundle = path("bundle").unwrap_or_else(|| PathBuf::from("."));
         let host = Host::read()?;
-        let spec = Spec::load(&bundle, path("config").as_deref())?;
-        let mut plan = Plan::new(&spec, &host, id.as_str(), driver(globals)?)?;
+        let (found, faults) = examine(&bundle, path("config").as_deref(), &host, id.as_str(), driver(globals)?);
+        let (spec, mut plan) = match found {
+            Some(found) => faults.into_result(found)?,
+            None => return Err(faults.into()),
+        };
         if let (Some(process), 1..) = (plan.process.as_mut(), listen_fds) {
             process.pass_listen_fds(listen_fds);
         }
@@ -63,7 +69,7 @@ impl Request {
     /// # Errors
     /// The first step that fails, after everything was taken back.
     pub fn create(&self, globals: &Globals, console: Option<OwnedFd>, wants_gate: bool) -> anyhow::Result<Created> {
-        for warning in &self.spec.warnings.warnings {
+        for warning in &self.plan.warnings {
             globals.log.warn(&warning.to_string());
         }
         let container = self.root.create(&self.id)?;
@@ -82,6 +88,26 @@ impl Request {
     pub fn wants_terminal(&self) -> bool {
         self.plan.process.as_ref().is_some_and(|process| process.terminal)
     }
+}
+
+/// Reads a bundle and decides everything, with all that is wrong: what the configuration says, what it would mean on
+/// this machine, and whether there is a root.
+pub fn examine(
+    bundle: &Path,
+    config: Option<&Path>,
+    host: &Host,
+    id: &str,
+    driver: Driver,
+) -> (Option<(Spec, Plan)>, Faults) {
+    let (spec, mut faults) = Spec::examine(bundle, config);
+    let Some(spec) = spec else { return (None, faults) };
+    let (plan, mut found) = Plan::examine(&spec, host, id, driver);
+    // In a mount namespace that is joined the root may be there all the same.
+    if !matches!(plan.namespaces.mount, Namespace::Join(_)) {
+        Root::look_at(&plan.rootfs, &mut found);
+    }
+    faults.absorb(found);
+    (Some((spec, plan)), faults)
 }
 
 /// Which cgroup driver the flags ask for.

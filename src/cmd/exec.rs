@@ -118,14 +118,39 @@ fn plan(spec: &Spec, matches: &ArgMatches, host: &Host, faults: &mut Faults) -> 
     let from_file = matches.get_one::<PathBuf>("process");
     let mut process = match from_file {
         Some(file) => {
-            let (process, found) = spec::load_process(file)?;
+            let (mut process, found) = spec::load_process(file)?;
             faults.warnings.extend(found.warnings);
+            if let Some(own) = spec.oci.process() {
+                inherit(&mut process, own);
+            }
             process
         }
         None => from_words(spec, matches)?,
     };
     adjust(&mut process, matches)?;
-    Ok(plan_process(&process, host, "", faults))
+    let mut plan = plan_process(&process, host, "", faults);
+    plan.add_containers(&spec.oci, faults);
+    Ok(plan)
+}
+
+/// What a process of `--process` leaves out and the container's own has: labels never get lost, and the spec wants
+/// the I/O priority, the scheduler and the CPUs of config.json for whatever does not say otherwise.
+fn inherit(process: &mut Process, own: &Process) {
+    if process.apparmor_profile().as_deref().unwrap_or("").is_empty() {
+        process.set_apparmor_profile(own.apparmor_profile().clone());
+    }
+    if process.selinux_label().as_deref().unwrap_or("").is_empty() {
+        process.set_selinux_label(own.selinux_label().clone());
+    }
+    if process.io_priority().is_none() {
+        process.set_io_priority(own.io_priority().clone());
+    }
+    if process.scheduler().is_none() {
+        process.set_scheduler(own.scheduler().clone());
+    }
+    if process.exec_cpu_affinity().is_none() {
+        process.set_exec_cpu_affinity(own.exec_cpu_affinity().clone());
+    }
 }
 
 /// The container's own process, with the words of the command line as its arguments.

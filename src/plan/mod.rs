@@ -9,7 +9,7 @@ pub mod seccomp;
 
 use oci_spec::runtime::Hooks;
 
-use crate::error::Faults;
+use crate::error::{Fault, Faults};
 use crate::host::Host;
 use crate::host::cgroup::Layout;
 use crate::spec::Spec;
@@ -17,7 +17,7 @@ use cgroup::{CgroupPlan, plan_cgroup};
 use filter::plan_filter;
 use namespaces::{NamespacePlan, plan_namespaces};
 use process::{ProcessPlan, plan_process};
-use rootfs::{RootfsPlan, plan_rootfs, plan_sysctl};
+use rootfs::{RootfsPlan, Sysctl, plan_rootfs, plan_sysctl};
 use seccomp::SeccompPlan;
 
 /// Everything that is done to make a container.
@@ -34,26 +34,31 @@ pub struct Plan {
     /// The system call filter.
     pub seccomp: Option<SeccompPlan>,
     /// What is written below /proc/sys, as file and value.
-    pub sysctl: Vec<(String, String)>,
+    pub sysctl: Vec<Sysctl>,
     /// `hostname`
     pub hostname: Option<String>,
     /// `domainname`
     pub domainname: Option<String>,
     /// All six kinds.
     pub hooks: Hooks,
+    /// What was tolerated.
+    pub warnings: Vec<Fault>,
 }
 
 impl Plan {
-    /// Decides everything, and does nothing.
-    ///
-    /// # Errors
-    /// Every fault, each with its JSON pointer.
-    pub fn new(spec: &Spec, host: &Host, id: &str, cgroup_driver: cgroup::Driver) -> Result<Plan, Faults> {
+    /// Decides everything, and does nothing. Gives every fault, each with its JSON pointer, and beside it the plan of a
+    /// faulty configuration too, for a caller that has more to look at.
+    pub fn examine(spec: &Spec, host: &Host, id: &str, cgroup_driver: cgroup::Driver) -> (Plan, Faults) {
         let mut faults = spec.warnings.clone();
         let namespaces = plan_namespaces(spec, host, &mut faults);
         let rootfs = plan_rootfs(spec, host, &namespaces, &mut faults);
         let cgroup = plan_cgroup(spec, host, id, cgroup_driver, &mut faults);
-        let process = spec.oci.process().as_ref().map(|process| plan_process(process, host, "/process", &mut faults));
+        let process = spec.oci.process().as_ref().map(|process| {
+            let mut process = plan_process(process, host, "/process", &mut faults);
+            process.add_containers(&spec.oci, &mut faults);
+            process
+        });
+        refuse_unknown(spec, &mut faults);
         let seccomp = process.as_ref().and_then(|process| plan_filter(spec, process, host, &mut faults));
         let sysctl = plan_sysctl(spec, &namespaces, &mut faults);
         let plan = Plan {
@@ -66,8 +71,9 @@ impl Plan {
             hostname: spec.oci.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.oci.domainname().clone().filter(|name| !name.is_empty()),
             hooks: spec.oci.hooks().clone().unwrap_or_default(),
+            warnings: faults.warnings.clone(),
         };
-        faults.into_result(plan)
+        (plan, faults)
     }
 
     /// Whether the cgroup namespace is made by INIT itself, after it has entered its cgroup.
@@ -83,3 +89,15 @@ impl Plan {
         any(self.hooks.prestart()) || any(self.hooks.create_runtime()) || any(self.hooks.create_container())
     }
 }
+
+/// What the OCI spec has and this rt does not: refused, never ignored.
+fn refuse_unknown(spec: &Spec, faults: &mut Faults) {
+    let Some(linux) = spec.oci.linux() else { return };
+    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
+        faults.error("/linux/netDevices", "this rt cannot move network devices yet");
+    }
+    if linux.intel_rdt().is_some() {
+        faults.error("/linux/intelRdt", "this rt does not know resctrl yet");
+    }
+}
+

@@ -34,6 +34,7 @@ pub use pivot::detach_inherited;
 pub use prepare::{Prepared, prepare};
 pub use procfs::{ProcFs, apply_sysctl};
 
+use crate::error::Faults;
 use crate::plan::rootfs::{Propagation, PropagationKind, RootfsPlan};
 use crate::sys::mount::{
     AT_RECURSIVE, MountAttr, OPEN_TREE_CLONE, is_mount_root, mount_setattr, move_mount, move_mount_to_path, open_tree,
@@ -64,7 +65,7 @@ impl Root {
     /// A root that is missing or no directory; no privilege in the mount namespace.
     pub fn open(plan: &RootfsPlan) -> anyhow::Result<Root> {
         umask(Mode::empty());
-        let object = || format!("root {}", plan.path.display());
+        let object = || format!("config.json: /root/path: {}", plan.path.display());
         if let Some(propagation) = plan.host_propagation {
             let attr =
                 MountAttr { propagation: attributes::propagation_flag(propagation.kind), ..MountAttr::default() };
@@ -76,7 +77,8 @@ impl Root {
         if may_be_shared && plan.own_mount_namespace {
             make_parent_private(&plan.path).with_context(object)?;
         }
-        let path = CString::new(plan.path.as_os_str().as_bytes())?;
+        // The slash at the end wants a directory.
+        let path = CString::new(plan.path.join("").as_os_str().as_bytes())?;
         let fd = open_tree(HOST, &path, OPEN_TREE_CLONE | AT_RECURSIVE).with_context(object)?;
         if may_be_shared {
             // pivot_root refuses a shared root.
@@ -92,6 +94,20 @@ impl Root {
             null,
             readonly_last: Vec::new(),
         })
+    }
+
+    /// Looks whether there is a directory to be the root, before anything is made. What cannot be told from here, for
+    /// lack of a right that INIT may have, is no fault.
+    pub fn look_at(plan: &RootfsPlan, faults: &mut Faults) {
+        let cause = match std::fs::metadata(&plan.path) {
+            Ok(status) if status.is_dir() => return,
+            Ok(_) => Errno::ENOTDIR,
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                Some(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => errno,
+                _ => return,
+            },
+        };
+        faults.error("/root/path", format!("{}: {}", plan.path.display(), crate::log::describe_errno(cause)));
     }
 
     /// The root of a container that the caller has joined.

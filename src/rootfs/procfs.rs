@@ -11,6 +11,8 @@ use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::write;
 
+use crate::plan::rootfs::Sysctl;
+
 /// The root directory of a real procfs.
 #[derive(Debug)]
 pub struct ProcFs(OwnedFd);
@@ -60,13 +62,15 @@ impl ProcFs {
     }
 }
 
-/// Sets kernel parameters: paths below /proc, and values, as `plan_sysctl` gives them.
+/// Sets kernel parameters.
 ///
 /// # Errors
 /// The parameter, its value, and the kernel's reason.
-pub fn apply_sysctl(procfs: &ProcFs, parameters: &[(String, String)]) -> anyhow::Result<()> {
-    for (path, value) in parameters {
-        procfs.write(path, value.as_bytes()).with_context(|| format!("write \"{value}\" to /proc/{path}"))?;
+pub fn apply_sysctl(procfs: &ProcFs, parameters: &[Sysctl]) -> anyhow::Result<()> {
+    for parameter in parameters {
+        procfs
+            .write(&parameter.path, parameter.value.as_bytes())
+            .with_context(|| format!("config.json: {}: {parameter}", parameter.pointer()))?;
     }
     Ok(())
 }

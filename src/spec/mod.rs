@@ -3,7 +3,6 @@
 //! A text goes through three sieves. `scan` holds it against the `schema` and finds every fault of shape at once;
 //! serde makes the typed model of it (after `normalise`, when the model is narrower than the OCI spec);
 //! `check` looks at what fields mean together. None of them looks at the machine.
-#![allow(dead_code)] // until the stages call it
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -46,15 +45,19 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Loads `bundle`/config.json, or the file `config` when it is given.
-    ///
-    /// # Errors
-    /// Every fault of the document, each with its JSON pointer.
-    pub fn load(bundle: &Path, config: Option<&Path>) -> Result<Spec, Faults> {
-        let bundle = absolute(bundle)?;
-        let path = config.map_or_else(|| Cow::Owned(bundle.join("config.json")), Cow::Borrowed);
-        let text = read(&path, CONFIG)?;
-        Spec::from_text(bundle, text)
+    /// Loads `bundle`/config.json, or the file `config` when it is given, with every fault of the document, each with
+    /// its JSON pointer. Gives the model of a faulty document too, where there is one: what comes later may find more
+    /// faults in it.
+    pub fn examine(bundle: &Path, config: Option<&Path>) -> (Option<Spec>, Faults) {
+        let text = absolute(bundle).and_then(|bundle| {
+            let path = config.map_or_else(|| Cow::Owned(bundle.join("config.json")), Cow::Borrowed);
+            let text = read(&path, CONFIG)?;
+            Ok((bundle, text))
+        });
+        match text {
+            Ok((bundle, text)) => Spec::examine_text(bundle, text),
+            Err(faults) => (None, faults),
+        }
     }
 
     /// Makes a spec of a configuration that was read before, as the state directory keeps it.
@@ -62,10 +65,18 @@ impl Spec {
     /// # Errors
     /// Every fault of the document, each with its JSON pointer.
     pub fn from_text(bundle: PathBuf, text: Vec<u8>) -> Result<Spec, Faults> {
-        let (oci, mut faults) = parse::<oci_spec::runtime::Spec>(&text, &schema::CONFIG, CONFIG)?;
-        check::check(&oci, &mut faults);
-        let warnings = faults.take_warnings();
-        faults.into_result(Spec { oci, bundle, text, warnings })
+        let (spec, faults) = Spec::examine_text(bundle, text);
+        finish(spec, faults)
+    }
+
+    fn examine_text(bundle: PathBuf, text: Vec<u8>) -> (Option<Spec>, Faults) {
+        let (oci, mut faults) = parse::<oci_spec::runtime::Spec>(&text, &schema::CONFIG, CONFIG);
+        let Some(oci) = oci else { return (None, faults) };
+        let mut found = Faults::default();
+        check::check(&oci, &mut found);
+        faults.absorb(found);
+        let warnings = faults.only_warnings();
+        (Some(Spec { oci, bundle, text, warnings }), faults)
     }
 }
 
@@ -79,31 +90,45 @@ pub fn load_process(path: &Path) -> Result<(Process, Faults), Faults> {
 
 fn process_from_text(text: &[u8]) -> Result<(Process, Faults), Faults> {
     static SHAPE: Shape = Shape::Object(schema::PROCESS);
-    let (process, mut faults) = parse::<Process>(text, &SHAPE, PROCESS)?;
-    check_process::check(&process, "", &mut faults);
-    faults = faults.of_file(PROCESS);
-    let warnings = faults.take_warnings();
-    faults.into_result((process, warnings))
+    let (process, mut faults) = parse::<Process>(text, &SHAPE, PROCESS);
+    let mut found = Faults::default();
+    process.iter().for_each(|process| check_process::check(process, "", &mut found));
+    faults.absorb(found.of_file(PROCESS));
+    let warnings = faults.only_warnings();
+    finish(process, faults).map(|process| (process, warnings))
 }
 
 /// Reads the document of `update --resources`, with its warnings. Its meaning is checked by `plan`.
 ///
 /// # Errors
 /// Every fault of the document, each with its JSON pointer.
+#[allow(dead_code)] // until `rt update`
 pub fn resources_from_text(text: &[u8]) -> Result<(LinuxResources, Faults), Faults> {
     static SHAPE: Shape = Shape::Object(schema_linux::RESOURCES);
-    parse(text, &SHAPE, RESOURCES)
+    let (resources, faults) = parse(text, &SHAPE, RESOURCES);
+    let warnings = faults.only_warnings();
+    finish(resources, faults).map(|resources| (resources, warnings))
+}
+
+/// A value that nothing is wrong with, or all that is wrong.
+fn finish<T>(value: Option<T>, faults: Faults) -> Result<T, Faults> {
+    match value {
+        Some(value) => faults.into_result(value),
+        None => Err(faults),
+    }
 }
 
 const CONFIG: &str = "config.json";
 const PROCESS: &str = "process.json";
+#[allow(dead_code)] // until `rt update`
 const RESOURCES: &str = "resources.json";
 
-/// Text to typed model, with the warnings.
-fn parse<T: DeserializeOwned>(text: &[u8], shape: &'static Shape, file: &'static str) -> Result<(T, Faults), Faults> {
+/// Text to typed model, with all that is wrong with its shape: a relative path keeps nobody from making the model.
+fn parse<T: DeserializeOwned>(text: &[u8], shape: &'static Shape, file: &'static str) -> (Option<T>, Faults) {
     let scanned = scan::scan(text, shape, file);
-    if !scanned.faults.errors.is_empty() {
-        return Err(scanned.faults);
+    if scanned.faults.errors.iter().any(|fault| fault.reason == scan::MISSING) {
+        // The model would have made-up values, and faults that follow from them.
+        return (None, scanned.faults);
     }
     let typed = if scanned.needs_normalising {
         serde_json::from_slice(text).and_then(|mut value| {
@@ -114,9 +139,10 @@ fn parse<T: DeserializeOwned>(text: &[u8], shape: &'static Shape, file: &'static
         serde_json::from_slice(text)
     };
     match typed {
-        Ok(typed) => Ok((typed, scanned.faults)),
+        Ok(typed) => (Some(typed), scanned.faults),
+        Err(_) if !scanned.faults.errors.is_empty() => (None, scanned.faults),
         // A gap between our schema and the typed model; no document is known that comes here.
-        Err(error) => Err(fault(file, error.to_string())),
+        Err(error) => (None, fault(file, error.to_string())),
     }
 }
 

@@ -9,6 +9,9 @@ use super::capability;
 use super::shape::{Presence, Property, Shape, model_scheduler_flag};
 use crate::error::{Fault, Faults};
 
+/// What is said of a property that must be there and is not.
+pub const MISSING: &str = "missing";
+
 /// So many faults of one document are told; a file with more of them is not a configuration.
 const MOST_FAULTS: usize = 100;
 
@@ -327,7 +330,7 @@ impl Scan {
             };
             if is_missing {
                 self.path.push(Step::Property(property.name));
-                self.error("missing");
+                self.error(MISSING);
                 self.path.pop();
             }
         }

@@ -117,6 +117,8 @@ impl<'a> Join<'a> {
     /// # Errors
     /// The first step that fails; nothing of the process is left then.
     pub fn start(mut self) -> anyhow::Result<Joined> {
+        // On v2 the clone is in the cgroup from its first instruction on, and has our CPUs.
+        limits::apply_cpus(self.process.exec_cpus_initial.as_ref())?;
         let (ours, theirs) = Channel::pair()?;
         self.channel = Some(theirs);
         let (pid, pidfd) = if self.needs_middle() { self.start_middle()? } else { self.start_directly()? };
@@ -206,7 +208,8 @@ impl<'a> Join<'a> {
     }
 
     fn join_cgroup(&mut self) -> anyhow::Result<()> {
-        self.cgroup.take().map_or(Ok(()), |cgroup| cgroup.join_self())
+        self.cgroup.take().map_or(Ok(()), |cgroup| cgroup.join_self())?;
+        limits::apply_cpus(self.process.exec_cpus_final.as_ref())
     }
 
     fn lead_session(&mut self) -> anyhow::Result<()> {

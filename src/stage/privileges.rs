@@ -19,6 +19,8 @@ use crate::sys::{fd, process as kernel, seccomp};
 
 /// Limits that the process takes for itself.
 pub fn limit(process: &ProcessPlan) -> anyhow::Result<()> {
+    limits::apply_personality(process.personality)?;
+    limits::apply_memory_policy(process.memory_policy.as_ref())?;
     limits::apply_scheduler(process)?;
     limits::apply_io_priority(process)?;
     limits::apply_rlimits(process)
@@ -44,7 +46,12 @@ pub fn drop_privileges(
     cwd::create_cwd(process)?;
     let is_there = cwd::try_enter_cwd(process)?;
     drop_bounding(process)?;
-    set_ids(process, if settings.setgroups_denied { Groups::SetUnlessDenied } else { Groups::Set })?;
+    let groups = match (process.keep_groups, settings.setgroups_denied) {
+        (true, _) => Groups::Keep,
+        (false, true) => Groups::SetUnlessDenied,
+        (false, false) => Groups::Set,
+    };
+    set_ids(process, groups)?;
     if !is_there {
         cwd::enter_cwd(process)?;
     }

@@ -23,6 +23,7 @@ pub struct Capabilities {
 }
 
 /// Every capability that rt knows.
+#[cfg(test)]
 pub const ALL: u64 = (1 << CAPABILITIES.len()) - 1;
 
 /// Plans the sets. What the runtime itself does not have stays in: whether a new user namespace gives it is known
@@ -119,16 +120,6 @@ impl fmt::Display for List {
             }
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Capabilities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "capabilities bounding: {}", List(self.bounding))?;
-        writeln!(f, "capabilities permitted: {}", List(self.permitted))?;
-        writeln!(f, "capabilities effective: {}", List(self.effective))?;
-        writeln!(f, "capabilities inheritable: {}", List(self.inheritable))?;
-        writeln!(f, "capabilities ambient: {}", List(self.ambient))
     }
 }
 

@@ -1,21 +1,22 @@
 //! The container's process, or one that `exec` adds: everything that its `process` object asks for, ready to apply.
 
 use std::ffi::CString;
-use std::fmt;
 use std::path::PathBuf;
 
 use nix::sys::resource::{Resource, rlim_t};
-use oci_spec::runtime::{PosixRlimitType, Process};
+use oci_spec::runtime::{PosixRlimitType, Process, Spec};
 
 use crate::error::Faults;
 use crate::host::Host;
 
 pub mod capabilities;
+mod explain;
 pub mod memory_policy;
 pub mod personality;
 pub mod scheduling;
 
 use capabilities::Capabilities;
+use memory_policy::MemoryPolicy;
 use scheduling::{CpuSet, IoPriority, SchedulerPlan};
 
 /// The umask where the configuration says none: that of runc, not of whoever calls rt.
@@ -62,7 +63,16 @@ pub struct ProcessPlan {
     pub apparmor_profile: Option<String>,
     /// SELinux label to change to on exec.
     pub selinux_label: Option<String>,
+    /// Of the container: the argument of personality(2).
+    pub personality: Option<u32>,
+    /// Of the container.
+    pub memory_policy: Option<MemoryPolicy>,
+    /// Of the container: the caller's supplementary groups stay, for files that only they may use.
+    pub keep_groups: bool,
 }
+
+/// crun's annotation for `ProcessPlan::keep_groups`; podman sets it for `--group-add keep-groups`, buildah too.
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 
 /// One resource limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +113,9 @@ pub fn plan_process(process: &Process, _host: &Host, pointer: &str, faults: &mut
         exec_cpus_final: scheduling::plan_cpus(affinity.and_then(|a| a.cpu_affinity_final().as_deref())),
         apparmor_profile: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
         selinux_label: process.selinux_label().clone().filter(|label| !label.is_empty()),
+        personality: None,
+        memory_policy: None,
+        keep_groups: false,
     }
 }
 
@@ -187,6 +200,17 @@ fn resource(typ: PosixRlimitType) -> Resource {
 }
 
 impl ProcessPlan {
+    /// Adds what the container asks for, for every process in it: `exec` takes it from the container's config.json.
+    pub fn add_containers(&mut self, container: &Spec, faults: &mut Faults) {
+        let linux = container.linux().as_ref();
+        let personality = linux.and_then(|linux| linux.personality().as_ref());
+        self.personality = personality.map(|asked| personality::plan_personality(asked, faults));
+        let policy = linux.and_then(|linux| linux.memory_policy().as_ref());
+        self.memory_policy = policy.map(memory_policy::plan_memory_policy);
+        let annotation = container.annotations().as_ref().and_then(|annotations| annotations.get(KEEP_GROUPS));
+        self.keep_groups = annotation.is_some_and(|value| value == "1");
+    }
+
     /// Hands sockets of systemd's socket activation on: descriptors from 3 on, to pid 1.
     /// <https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>
     pub fn pass_listen_fds(&mut self, count: u32) {
@@ -197,43 +221,6 @@ impl ProcessPlan {
     /// The value of a variable of the environment.
     pub fn variable(&self, name: &str) -> Option<&[u8]> {
         self.env.iter().find_map(|variable| variable.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-    }
-}
-
-/// One line for each thing that will be done, in running order.
-impl fmt::Display for ProcessPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(adjustment) = self.oom_score_adj {
-            writeln!(f, "oom_score_adj {adjustment}")?;
-        }
-        if let Some(scheduler) = &self.scheduler {
-            writeln!(f, "scheduler {scheduler}")?;
-        }
-        if let Some(priority) = &self.io_priority {
-            writeln!(f, "io priority {priority}")?;
-        }
-        if let Some(profile) = &self.apparmor_profile {
-            writeln!(f, "apparmor profile {profile:?} on exec")?;
-        }
-        if let Some(label) = &self.selinux_label {
-            writeln!(f, "selinux label {label:?} on exec")?;
-        }
-        for Rlimit { typ, soft, hard, .. } in &self.rlimits {
-            writeln!(f, "{typ} {soft}:{hard}")?;
-        }
-        writeln!(f, "chdir {}", self.cwd.display())?;
-        writeln!(f, "umask {:04o}", self.umask)?;
-        write!(f, "user {}:{}", self.uid, self.gid)?;
-        for gid in &self.additional_gids {
-            write!(f, " +{gid}")?;
-        }
-        writeln!(f)?;
-        write!(f, "{}", self.capabilities)?;
-        if self.no_new_privileges {
-            writeln!(f, "no new privileges")?;
-        }
-        write!(f, "exec")?;
-        self.args.iter().try_for_each(|arg| write!(f, " {arg:?}"))
     }
 }
 

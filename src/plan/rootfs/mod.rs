@@ -21,7 +21,7 @@ pub use mount::{Attributes, BindPlan, FilesystemPlan, MountKind, MountPlan, Prop
 pub use options::MOUNT_OPTIONS;
 pub use options::{PropagationKind, attribute};
 pub use paths::clean_destination;
-pub use sysctl::plan_sysctl;
+pub use sysctl::{Sysctl, plan_sysctl};
 
 use crate::error::Faults;
 use crate::host::Host;

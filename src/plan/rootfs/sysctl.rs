@@ -1,5 +1,7 @@
 //! Which kernel parameters a container may set: those of its own namespaces.
 
+use std::fmt;
+
 use crate::error::Faults;
 use crate::plan::namespaces::NamespacePlan;
 use crate::spec::Spec;
@@ -18,18 +20,44 @@ const IPC: &[&str] = &[
     "kernel/shmmni",
 ];
 
-/// Decides `linux.sysctl`: paths below /proc, and values, sorted.
+/// One kernel parameter to set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sysctl {
+    /// Below /proc.
+    pub path: String,
+    /// What is written.
+    pub value: String,
+    /// As config.json calls it.
+    pub key: String,
+}
+
+impl Sysctl {
+    /// Its place in config.json.
+    pub fn pointer(&self) -> String {
+        pointer(&self.key)
+    }
+}
+
+impl fmt::Display for Sysctl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "write {:?} to /proc/{}", self.value, self.path)
+    }
+}
+
+fn pointer(key: &str) -> String {
+    format!("/linux/sysctl/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Decides `linux.sysctl`, sorted by path.
 ///
 /// <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#sysctl>
-pub fn plan_sysctl(spec: &Spec, namespaces: &NamespacePlan, faults: &mut Faults) -> Vec<(String, String)> {
+pub fn plan_sysctl(spec: &Spec, namespaces: &NamespacePlan, faults: &mut Faults) -> Vec<Sysctl> {
     let asked = spec.oci.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
     let mut plan = Vec::new();
     for (key, value) in asked.into_iter().flatten() {
         match path_of(key).and_then(|path| allow(&path, namespaces).map(|()| path)) {
-            Ok(path) => plan.push((format!("sys/{path}"), value.clone())),
-            Err(reason) => {
-                faults.error(format!("/linux/sysctl/{}", key.replace('~', "~0").replace('/', "~1")), reason);
-            }
+            Ok(path) => plan.push(Sysctl { path: format!("sys/{path}"), value: value.clone(), key: key.clone() }),
+            Err(reason) => faults.error(pointer(key), reason),
         }
     }
     plan.sort();
