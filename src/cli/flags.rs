@@ -177,11 +177,11 @@ pub fn features(command: Command) -> Command {
     command
 }
 
-/// rt check [FLAGS]
+/// rt check [FLAGS], rt explain [FLAGS]
 pub fn check(command: Command) -> Command {
     command.args([
         path("bundle", "DIR", "directory with config.json [.]").short('b'),
         path("config", "FILE", "the configuration, when it is not DIR/config.json").short('f'),
-        switch("json", "print the faults as JSON"),
+        switch("json", "print JSON"),
     ])
 }

@@ -1,6 +1,7 @@
 //! What will be done: pure data, made by pure functions from a `Spec` and the `Host`'s facts.
 
 pub mod cgroup;
+pub mod explain;
 pub mod filter;
 pub mod namespaces;
 pub mod process;
@@ -101,3 +102,5 @@ fn refuse_unknown(spec: &Spec, faults: &mut Faults) {
     }
 }
 
+#[cfg(test)]
+mod tests;

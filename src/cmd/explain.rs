@@ -1,0 +1,43 @@
+//! `rt explain`: what `create` and `start` would do, in running order; nothing is touched.
+
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::creation::{driver, examine};
+use super::print;
+use crate::cli::Globals;
+use crate::host::Host;
+use crate::plan::explain::Line;
+
+/// Prints the plan of a bundle, one line for each operation: the step that does it, what it does, and in JSON also the
+/// pointer of what asked for it.
+///
+/// # Errors
+/// Whatever would keep the container from being planned; `rt check` lists all of it.
+pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
+    let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
+    let bundle = path("bundle").unwrap_or(Path::new("."));
+    let host = Host::read()?;
+    let (found, faults) = examine(bundle, path("config"), &host, "ID", driver(globals)?);
+    let plan = match found {
+        Some((_, plan)) => faults.into_result(plan)?,
+        None => return Err(faults.into()),
+    };
+    plan.warnings.iter().for_each(|warning| globals.log.warn(&warning.to_string()));
+    let lines = plan.explain(&host);
+    let text = if matches.get_flag("json") { as_json(&lines) } else { as_lines(&lines) };
+    print(text.as_bytes())
+}
+
+fn as_lines(lines: &[Line]) -> String {
+    let width = lines.iter().map(|line| line.step.len()).max().unwrap_or(0);
+    lines.iter().map(|line| format!("{:width$}  {}\n", line.step, line.text)).collect()
+}
+
+fn as_json(lines: &[Line]) -> String {
+    let list: Value =
+        lines.iter().map(|line| json!({ "step": line.step, "text": line.text, "pointer": line.pointer })).collect();
+    format!("{list:#}\n")
+}
