@@ -273,7 +273,8 @@ fn line_of(text: &str) -> String {
     const ELLIPSIS: &str = "…";
     let mut line = without_newlines(text);
     if line.len() > LONGEST_MESSAGE_BYTES {
-        line.truncate(line.floor_char_boundary(LONGEST_MESSAGE_BYTES - ELLIPSIS.len()));
+        let end = (0..=LONGEST_MESSAGE_BYTES - ELLIPSIS.len()).rfind(|end| line.is_char_boundary(*end));
+        line.truncate(end.unwrap_or(0));
         line.push_str(ELLIPSIS);
     }
     line

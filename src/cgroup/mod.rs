@@ -1,5 +1,4 @@
 //! Control groups: limits, placement, freezing, statistics and removal on v1, v2 and hybrid hosts.
-#![allow(dead_code, unused_imports)] // until the stages call it
 
 mod apply;
 mod create;

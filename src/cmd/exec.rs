@@ -75,6 +75,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let detach = matches.get_flag("detach");
     let mut join = Join::new(&process, filter.as_ref(), &namespaces, &host, &settings, init.as_fd());
     join.cgroup = Some(JoinFds::open(&state.cgroup)?);
+    join.place = Some((&state.cgroup, state.pid));
     join.procfs = Some(ProcFs::open()?);
     if !namespaces.mount.is_own() {
         join.root = Some(open_root(state.pid)?);
@@ -143,7 +144,7 @@ fn inherit(process: &mut Process, own: &Process) {
         process.set_selinux_label(own.selinux_label().clone());
     }
     if process.io_priority().is_none() {
-        process.set_io_priority(own.io_priority().clone());
+        process.set_io_priority(*own.io_priority());
     }
     if process.scheduler().is_none() {
         process.set_scheduler(own.scheduler().clone());

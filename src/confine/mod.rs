@@ -2,7 +2,6 @@
 //!
 //! Everything here acts on the caller: INIT, or the process that `exec` puts into a container. The order in which
 //! a stage calls it matters; each function says why.
-#![allow(dead_code)] // until the stages call it
 
 pub mod credentials;
 pub mod cwd;

@@ -29,7 +29,6 @@ use nix::sys::stat::{Mode, fstat, umask};
 
 pub use console::Console;
 pub use mount::MountContext;
-#[allow(unused_imports)] // until undo and delete call it
 pub use pivot::detach_inherited;
 pub use prepare::{Prepared, prepare};
 pub use procfs::{ProcFs, apply_sysctl};

@@ -92,7 +92,6 @@ fn cover(path: &std::ffi::CStr) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As umount2(2).
-#[allow(dead_code)] // until undo and delete call it
 pub fn detach_inherited(root: &Path) -> nix::Result<()> {
     match umount2(root, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),

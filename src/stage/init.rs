@@ -26,7 +26,7 @@ pub const START_HOOKS: &str = "startContainer hooks";
 
 impl<'a> Init<'a> {
     /// The order of things in the new process. Each name is what traces and errors call the step.
-    const STEPS: &'a [(&'a str, fn(&mut Self) -> anyhow::Result<()>)] = &[
+    const STEPS: &'a [super::Step<Self>] = &[
         ("signals", Self::reset_signals),
         ("cgroup", Self::join_cgroup),
         // A session of its own before anything can open a terminal.

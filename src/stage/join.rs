@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, bail};
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::unistd::{chroot, fchdir, setsid};
@@ -18,7 +19,7 @@ use super::privileges::{self, hand_out_console, own_pipes, take_terminal};
 use super::runtime::{clone, wait_for_end};
 use super::settings::Settings;
 use super::sync::{Channel, Message};
-use crate::cgroup::JoinFds;
+use crate::cgroup::{CgroupPaths, JoinFds};
 use crate::confine::labels::apply_labels;
 use crate::confine::limits;
 use crate::host::Host;
@@ -30,7 +31,7 @@ use crate::sys::process::{self, Side};
 
 impl<'a> Join<'a> {
     /// The order of things in the new process.
-    const STEPS: &'a [(&'a str, fn(&mut Self) -> anyhow::Result<()>)] = &[
+    const STEPS: &'a [super::Step<Self>] = &[
         ("signals", Self::reset_signals),
         ("cgroup", Self::join_cgroup),
         ("session", Self::lead_session),
@@ -61,6 +62,8 @@ pub struct Join<'a> {
     pub target: BorrowedFd<'a>,
     /// Descriptors to enter the container's cgroups.
     pub cgroup: Option<JoinFds>,
+    /// Where these are, and the pid of the container's init, which may have moved to a cgroup below.
+    pub place: Option<(&'a CgroupPaths, i32)>,
     /// The host's procfs.
     pub procfs: Option<ProcFs>,
     /// Root of a container that has no mount namespace of its own.
@@ -93,8 +96,6 @@ impl<'a> Join<'a> {
         settings: &'a Settings,
         target: BorrowedFd<'a>,
     ) -> Join<'a> {
-        let joined = CloneFlags::empty();
-        let (cgroup, procfs, root, console, channel, executable) = (None, None, None, None, None, None);
         Join {
             process,
             filter,
@@ -102,13 +103,14 @@ impl<'a> Join<'a> {
             host,
             settings,
             target,
-            cgroup,
-            procfs,
-            root,
-            console,
-            channel,
-            executable,
-            joined,
+            cgroup: None,
+            place: None,
+            procfs: None,
+            root: None,
+            console: None,
+            channel: None,
+            executable: None,
+            joined: CloneFlags::empty(),
         }
     }
 
@@ -149,10 +151,22 @@ impl<'a> Join<'a> {
             setns(self.target, CloneFlags::CLONE_NEWPID).context("join the container's pid namespace")?;
             self.joined |= CloneFlags::CLONE_NEWPID;
         }
-        match clone(CloneFlags::empty(), self.cgroup.as_ref().and_then(JoinFds::v2_fd))? {
+        match self.clone_into_cgroup(CloneFlags::empty())? {
             Side::Parent { pid, pidfd } => Ok((pid, pidfd)),
             Side::Child => self.run(),
         }
+    }
+
+    /// A container with a manager inside (systemd, dockerd) has made its cgroup an inner node, which takes no process:
+    /// the new one goes where init is.
+    fn clone_into_cgroup(&mut self, flags: CloneFlags) -> anyhow::Result<Side> {
+        let error = match clone(flags, self.cgroup.as_ref().and_then(JoinFds::v2_fd)) {
+            Err(error) if error.root_cause().downcast_ref() == Some(&Errno::EBUSY) => error,
+            result => return result,
+        };
+        let (Some(cgroup), Some((paths, pid))) = (&mut self.cgroup, self.place) else { return Err(error) };
+        cgroup.retry_where_init_is(paths, &self.host.cgroup, pid)?;
+        clone(flags, cgroup.v2_fd())
     }
 
     /// MIDDLE enters the user and the pid namespace, and leaves JOIN behind as the runtime's child.
@@ -183,7 +197,7 @@ impl<'a> Join<'a> {
         let flags = CloneFlags::CLONE_NEWUSER | self.namespaces.pid_flag();
         setns(self.target, flags).context("join the container's user namespace")?;
         self.joined |= flags;
-        match clone(CloneFlags::CLONE_PARENT, self.cgroup.as_ref().and_then(JoinFds::v2_fd))? {
+        match self.clone_into_cgroup(CloneFlags::CLONE_PARENT)? {
             Side::Parent { pid, .. } => channel.send(&Message::Cloned { pid }),
             Side::Child => self.run(),
         }

@@ -17,3 +17,6 @@ pub mod setup;
 pub mod start;
 pub mod sync;
 pub mod teardown;
+
+/// One step of a stage: its name, as in traces and errors, and what is done.
+type Step<S> = (&'static str, fn(&mut S) -> anyhow::Result<()>);

@@ -23,7 +23,7 @@ use crate::sys::process::{self, Side};
 
 impl<'a> Runtime<'a> {
     /// The order of things. Each name is what traces and errors call the step.
-    const STEPS: &'a [(&'a str, fn(&mut Self) -> anyhow::Result<()>)] = &[
+    const STEPS: &'a [super::Step<Self>] = &[
         // First, so that whatever comes later can be found and removed after a crash.
         ("state", Self::record_creation),
         ("console", Self::connect_console),
@@ -397,7 +397,10 @@ impl Runtime<'_> {
                 }
             },
             Made::Cgroup => match self.cgroup.take() {
-                Some(mut cgroup) => Ok(cgroup.undo()),
+                Some(mut cgroup) => {
+                    cgroup.undo();
+                    Ok(())
+                }
                 None => Ok(()),
             },
             Made::PidFile => self.settings.pid_file.as_ref().map_or(Ok(()), |path| {

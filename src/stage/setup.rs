@@ -18,7 +18,7 @@ use crate::sys::process::{self, Side};
 
 impl<'a> Setup<'a> {
     /// The order of things.
-    const STEPS: &'a [(&'a str, fn(&mut Self) -> anyhow::Result<()>)] = &[
+    const STEPS: &'a [super::Step<Self>] = &[
         ("signals", Self::reset_signals),
         // A privileged runtime joins all others before the user namespace: inside it has no power over the host's.
         ("join namespaces", Self::join_with_privilege),

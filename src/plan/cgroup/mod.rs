@@ -1,5 +1,4 @@
 //! Where the container's cgroups will be, and what will be written there.
-#![allow(dead_code, unused_imports)] // until the stages call it
 
 mod block_io;
 mod cpu;

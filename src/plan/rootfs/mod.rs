@@ -17,7 +17,6 @@ pub use idmap::IdmapSource;
 pub use mount::{Attributes, BindPlan, FilesystemPlan, MountKind, MountPlan, Propagation, SuperblockOption};
 // `rt features` prints a constant text; a test of it compares it with the table.
 #[cfg(test)]
-#[allow(unused_imports)] // until that test is merged
 pub use options::MOUNT_OPTIONS;
 pub use options::{PropagationKind, attribute};
 pub use paths::clean_destination;
