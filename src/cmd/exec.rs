@@ -75,7 +75,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let detach = matches.get_flag("detach");
     let mut join = Join::new(&process, filter.as_ref(), &namespaces, &host, &settings, init.as_fd());
     join.cgroup = Some(JoinFds::open(&state.cgroup)?);
-    join.place = Some((&state.cgroup, state.pid));
+    join.cgroup_of = Some((&state.cgroup, state.pid));
     join.procfs = Some(ProcFs::open()?);
     if !namespaces.mount.is_own() {
         join.root = Some(open_root(state.pid)?);

@@ -62,8 +62,8 @@ pub struct Join<'a> {
     pub target: BorrowedFd<'a>,
     /// Descriptors to enter the container's cgroups.
     pub cgroup: Option<JoinFds>,
-    /// Where these are, and the pid of the container's init, which may have moved to a cgroup below.
-    pub place: Option<(&'a CgroupPaths, i32)>,
+    /// Where those cgroups are, and the pid of the container's init: it may have moved below them.
+    pub cgroup_of: Option<(&'a CgroupPaths, i32)>,
     /// The host's procfs.
     pub procfs: Option<ProcFs>,
     /// Root of a container that has no mount namespace of its own.
@@ -104,7 +104,7 @@ impl<'a> Join<'a> {
             settings,
             target,
             cgroup: None,
-            place: None,
+            cgroup_of: None,
             procfs: None,
             root: None,
             console: None,
@@ -157,15 +157,17 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// A container with a manager inside (systemd, dockerd) has made its cgroup an inner node, which takes no process:
-    /// the new one goes where init is.
+    /// clone3 into the container's cgroup, or into that of its init where a container with a manager of its own
+    /// (systemd, dockerd) has turned the former into an inner node.
     fn clone_into_cgroup(&mut self, flags: CloneFlags) -> anyhow::Result<Side> {
-        let error = match clone(flags, self.cgroup.as_ref().and_then(JoinFds::v2_fd)) {
-            Err(error) if error.root_cause().downcast_ref() == Some(&Errno::EBUSY) => error,
-            result => return result,
+        let first = clone(flags, self.cgroup.as_ref().and_then(JoinFds::v2_fd));
+        let (Err(error), Some(cgroup), Some((paths, init))) = (&first, &mut self.cgroup, self.cgroup_of) else {
+            return first;
         };
-        let (Some(cgroup), Some((paths, pid))) = (&mut self.cgroup, self.place) else { return Err(error) };
-        cgroup.retry_where_init_is(paths, &self.host.cgroup, pid)?;
+        if !matches!(error.downcast_ref(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) {
+            return first;
+        }
+        cgroup.retry_where_init_is(paths, &self.host.cgroup, init)?;
         clone(flags, cgroup.v2_fd())
     }
 
