@@ -229,10 +229,11 @@ impl Runtime<'_> {
     /// SETUP has a socket of its own: INIT may have something to say before SETUP has told its pid.
     fn clone_setup(&mut self, theirs: Channel) -> anyhow::Result<(i32, OwnedFd)> {
         let (ours, of_setup) = Channel::pair()?;
-        let Side::Parent { pid: setup, pidfd } = clone(CloneFlags::empty(), None)? else {
+        // INIT inherits the cgroup: inside another cgroup namespace nobody could enter it.
+        let cgroup = self.cgroup.as_ref().and_then(Cgroup::v2_fd);
+        let Side::Parent { pid: setup, pidfd } = clone(CloneFlags::empty(), cgroup)? else {
             drop(ours);
-            let cgroup = self.cgroup.as_ref().and_then(Cgroup::v2_fd).and_then(|fd| fd.try_clone_to_owned().ok());
-            setup::main(Setup { channel: of_setup, init: self.take_init(theirs), cgroup })
+            setup::main(Setup { channel: of_setup, init: self.take_init(theirs) })
         };
         drop(of_setup);
         let cloned = self.serve_setup(setup, &ours);

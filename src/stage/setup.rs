@@ -4,13 +4,11 @@
 //! namespaces), when namespaces are joined under a new user namespace that has no power over them, and when clocks
 //! are set under a new user namespace. INIT is cloned with `CLONE_PARENT`: it is RUNTIME's child all the same.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use anyhow::{Context, bail};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
-use super::init::{self, Init, become_root};
+use super::init::{self, Init};
 use super::namespaces::{JoinFd, make_time};
 use super::sync::{Channel, Message};
 use super::{failure, runtime};
@@ -36,8 +34,6 @@ pub struct Setup<'a> {
     pub channel: Channel,
     /// INIT as it will be.
     pub init: Init<'a>,
-    /// The v2 cgroup that INIT starts in.
-    pub cgroup: Option<OwnedFd>,
 }
 
 /// Runs all steps in the process that was cloned for them.
@@ -78,7 +74,8 @@ impl Setup<'_> {
             unshare(CloneFlags::CLONE_NEWUSER).context("unshare the user namespace")?;
             self.channel.send(&Message::IdMapPlease)?;
             match self.channel.receive()? {
-                Some(Message::IdMapDone) => become_root(&plan.namespaces)?,
+                // It is INIT that becomes root: a change of credentials would take away our own timens_offsets.
+                Some(Message::IdMapDone) => {}
                 other => bail!("the runtime answered {other:?} to IdMapPlease"),
             }
         }
@@ -104,13 +101,9 @@ impl Setup<'_> {
             flags.remove(CloneFlags::CLONE_NEWUSER);
         }
         self.init.awaits_id_maps = self.init.plan.namespaces.user.is_new() && !has_made_user;
-        let cgroup = self.cgroup.as_ref().map(OwnedFd::as_fd);
-        match runtime::clone(flags, cgroup)? {
+        match runtime::clone(flags, None)? {
             Side::Parent { pid, .. } => self.channel.send(&Message::Cloned { pid }),
-            Side::Child => {
-                self.cgroup = None;
-                init::main(&mut self.init)
-            }
+            Side::Child => init::main(&mut self.init),
         }
     }
 }
