@@ -1,7 +1,7 @@
 //! What `create` and `run` have in common: from the command line to a container that is `created`.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::plan::Plan;
 use crate::plan::cgroup::Driver;
 use crate::plan::namespaces::Namespace;
+use crate::plan::namespaces::NamespacePlan;
 use crate::rootfs::Root;
 use crate::spec::Spec;
 use crate::stage::runtime::{self, Created};
@@ -58,7 +59,7 @@ impl Request {
             no_pivot: matches.get_flag("no-pivot"),
             new_keyring: !matches.get_flag("no-new-keyring"),
             preserve_fds: preserve_fds + listen_fds,
-            setgroups_denied: setgroups_denied(&plan, &host),
+            may_deny_setgroups: may_deny_setgroups(&plan.namespaces, &host),
         };
         let root = StateRoot::resolve(globals.root.as_deref())?;
         Ok(Request { host, spec, plan, settings, root, id })
@@ -140,12 +141,34 @@ pub fn inherited_fds(matches: &ArgMatches) -> anyhow::Result<(u32, u32)> {
     Ok((preserve_fds, listen_fds))
 }
 
-/// An unprivileged runtime that maps its own gid only has to deny setgroups(2).
-fn setgroups_denied(plan: &Plan, host: &Host) -> bool {
-    plan.namespaces.user.is_new() && crate::stage::id_map::denies_setgroups(&plan.namespaces, host)
-        || host.in_user_namespace && is_denied(Path::new("/proc/self/setgroups"))
+/// Whether EPERM from setgroups(2) can mean that a user namespace denies it: inside one, for which its maker had no
+/// other way to map a gid. Everywhere else it would be a missing capability.
+pub fn may_deny_setgroups(namespaces: &NamespacePlan, host: &Host) -> bool {
+    namespaces.user.is_own() || host.in_user_namespace
 }
 
-fn is_denied(file: &Path) -> bool {
-    std::fs::read(file).is_ok_and(|text| text.starts_with(b"deny"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::namespaces::Namespace;
+
+    #[test]
+    fn only_a_user_namespace_may_deny_setgroups() {
+        let host = |in_user_namespace| Host {
+            kernel: (6, 18),
+            euid: 0,
+            egid: 0,
+            capabilities: 0,
+            in_user_namespace,
+            cgroup: crate::host::cgroup::Layout::None,
+        };
+        let mut namespaces = NamespacePlan::inherited();
+        assert!(!may_deny_setgroups(&namespaces, &host(false)));
+        assert!(may_deny_setgroups(&namespaces, &host(true)));
+        // Also one that is joined, by create and by exec: it was made by somebody without privilege, maybe.
+        for user in [Namespace::New, Namespace::Join("/proc/1/ns/user".into())] {
+            namespaces.user = user;
+            assert!(may_deny_setgroups(&namespaces, &host(false)));
+        }
+    }
 }

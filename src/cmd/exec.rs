@@ -10,7 +10,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use oci_spec::runtime::{Process, User};
 
-use super::creation::inherited_fds;
+use super::creation::{inherited_fds, may_deny_setgroups};
 use super::run::socket_pair;
 use crate::cgroup::JoinFds;
 use crate::cli::Globals;
@@ -70,6 +70,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
         console_socket: path("console-socket"),
         pidfd_socket: path("pidfd-socket"),
         preserve_fds: preserve_fds + listen_fds,
+        may_deny_setgroups: may_deny_setgroups(&namespaces, &host),
         ..Settings::default()
     };
     let detach = matches.get_flag("detach");

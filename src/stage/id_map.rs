@@ -34,11 +34,6 @@ pub fn write(pid: i32, plan: &NamespacePlan, host: &Host) -> anyhow::Result<()> 
     }
 }
 
-/// Whether the container's processes may not call setgroups(2): the price of mapping one's own gid without privilege.
-pub fn denies_setgroups(plan: &NamespacePlan, host: &Host) -> bool {
-    !is_privileged(host) && is_only(&plan.gid_mappings, host.egid)
-}
-
 /// Whether the runtime may write any map.
 fn is_privileged(host: &Host) -> bool {
     const CAP_SETGID: u32 = 6;

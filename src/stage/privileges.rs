@@ -46,7 +46,7 @@ pub fn drop_privileges(
     cwd::create_cwd(process)?;
     let is_there = cwd::try_enter_cwd(process)?;
     drop_bounding(process)?;
-    let groups = match (process.keep_groups, settings.setgroups_denied) {
+    let groups = match (process.keep_groups, settings.may_deny_setgroups) {
         (true, _) => Groups::Keep,
         (false, true) => Groups::SetUnlessDenied,
         (false, false) => Groups::Set,

@@ -19,6 +19,6 @@ pub struct Settings {
     pub new_keyring: bool,
     /// `--preserve-fds`, and LISTEN_FDS: how many descriptors from 3 on the container keeps.
     pub preserve_fds: u32,
-    /// Whether setgroups(2) is denied in the container's user namespace.
-    pub setgroups_denied: bool,
+    /// Whether a user namespace may deny setgroups(2).
+    pub may_deny_setgroups: bool,
 }
