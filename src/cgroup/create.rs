@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
 use super::join::JoinFds;
-use super::{CgroupPaths, devices, file, freeze};
+use super::{CgroupPaths, delegate, devices, file, freeze};
 use crate::plan::cgroup::{CgroupPlan, ResourcePlan, UnifiedPlan};
 
 /// How often a directory is made again when a parent vanishes meanwhile: another runtime may tidy up.
@@ -123,6 +123,9 @@ impl Cgroup {
                 check_unused(directory)?;
             }
             enable_controllers(directory, unified, &plan.resources)?;
+            if let Some(owner) = plan.owner {
+                delegate::give(directory, owner)?;
+            }
             self.joins.open_v2(directory)?;
         }
         let was_there = self.paths.directories().find(|d| self.made.iter().all(|m| m != d));

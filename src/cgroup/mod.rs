@@ -2,6 +2,7 @@
 
 mod apply;
 mod create;
+mod delegate;
 mod devices;
 mod file;
 mod freeze;

@@ -6,6 +6,7 @@ mod device_program;
 mod devices;
 mod memory;
 mod others;
+mod owner;
 mod resources;
 
 use std::fmt;
@@ -81,6 +82,8 @@ pub struct CgroupPlan {
     pub unified: Option<UnifiedPlan>,
     /// A hierarchy in which the caller may not make a directory is left out: rootless, with no limits asked.
     pub optional: bool,
+    /// The host's uid that the cgroup2 directory is given to.
+    pub owner: Option<u32>,
     /// The limits.
     pub resources: ResourcePlan,
 }
@@ -133,7 +136,8 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
         },
     });
     let optional = rootless && asked.is_none() && resources.writes.is_empty();
-    CgroupPlan { driver, paths: CgroupPaths { v1, v2 }, unified, optional, resources }
+    let owner = owner::plan_owner(&spec.oci, host);
+    CgroupPlan { driver, paths: CgroupPaths { v1, v2 }, unified, optional, owner, resources }
 }
 
 enum Place {
@@ -187,6 +191,9 @@ impl fmt::Display for CgroupPlan {
             let controllers = self.unified.iter().flat_map(|u| u.controllers.iter().map(String::as_str));
             let controllers = controllers.collect::<Vec<_>>().join(" ");
             writeln!(f, "cgroup v2: mkdir {}, controllers [{controllers}]", directory.display())?;
+            if let Some(owner) = self.owner {
+                writeln!(f, "cgroup v2: chown {owner} {} and the files in it that are delegated", directory.display())?;
+            }
         }
         self.resources.fmt(f)
     }
