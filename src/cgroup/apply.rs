@@ -1,13 +1,18 @@
 //! Writing the limits.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
 
+use super::patience::Patience;
 use super::{Cgroup, devices, file};
 use crate::host::cgroup::Version;
 use crate::plan::cgroup::{MemoryCheck, OnMissing, ResourcePlan, ResourceWrite};
+
+/// How long the memory in use may stay above a new limit.
+const BUSY_LIMIT: Duration = Duration::from_millis(5);
 
 /// Applies a plan to the container's cgroups, in its order.
 pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
@@ -59,7 +64,7 @@ fn directory_of<'a>(cgroup: &'a Cgroup, write: &ResourceWrite) -> Option<&'a Pat
 fn apply_write<'a>(cgroup: &Cgroup, write: &'a ResourceWrite) -> Result<(), (&'a str, Errno)> {
     let first = write.file.as_ref();
     let directory = directory_of(cgroup, write).ok_or((first, Errno::ENOENT))?;
-    match write_lines(&directory.join(first), &write.value, write.after_first_word) {
+    match write_patiently(&directory.join(first), write) {
         Err(Errno::ENOENT) => match &write.otherwise {
             Some((file, value)) => match write_lines(&directory.join(file), value, false) {
                 Err(Errno::ENOENT) if write.on_missing == OnMissing::Prefer => Ok(()),
@@ -69,6 +74,18 @@ fn apply_write<'a>(cgroup: &Cgroup, write: &'a ResourceWrite) -> Result<(), (&'a
             None => Err((first, Errno::ENOENT)),
         },
         result => result.map_err(|errno| (first, errno)),
+    }
+}
+
+/// A memory limit of v1 is refused while more is charged, and charges are counted in batches: a process that has just
+/// joined, as init has, may give most of them back in a moment.
+fn write_patiently(path: &Path, write: &ResourceWrite) -> Result<(), Errno> {
+    let mut patience = Patience::new(BUSY_LIMIT);
+    loop {
+        match write_lines(path, &write.value, write.after_first_word) {
+            Err(Errno::EBUSY) if write.controller == "memory" && patience.pause() => {}
+            result => return result,
+        }
     }
 }
 
