@@ -1,6 +1,8 @@
 //! `rt`, a low-level OCI runtime: config.json is compiled to a plan, and the plan is run.
 #![deny(unsafe_code)]
 
+#[cfg(test)]
+mod architecture;
 mod cgroup;
 mod cli;
 mod cmd;

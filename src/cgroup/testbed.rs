@@ -1,8 +1,6 @@
 //! Cgroups and processes for tests, below /rt-test, cleaned up by Drop.
-#![allow(unsafe_code)] // clone3, until sys has it
 
 use std::ffi::CString;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,6 +14,7 @@ use crate::host::Host;
 use crate::host::cgroup::{Layout, Version};
 use crate::plan::cgroup::{CgroupPlan, Driver, plan_cgroup};
 use crate::spec::Spec;
+use crate::sys::process::{self, Side};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -115,19 +114,15 @@ impl Testbed {
         // The writing end is closed by exec: then the child has joined everything.
         let (exec_notice, at_exec) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let argv = [c"sh".to_owned(), c"-c".to_owned(), CString::new(script).unwrap()];
-        let mut arguments = libc_clone_args(joins.v2_fd().map_or(-1, |fd| fd.as_raw_fd()));
-        // SAFETY: without CLONE_VM this is a fork; the child makes system calls only until it execs.
-        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
-        let pid = nix::errno::Errno::result(pid)?;
-        if pid == 0 {
+        // The child makes system calls only until it execs.
+        let Side::Parent { pid, .. } = process::clone3(0, joins.v2_fd())? else {
             match joins.join_self() {
                 Ok(()) => drop(nix::unistd::execv(c"/bin/sh", &argv)),
                 Err(error) => eprintln!("{error:#}"),
             }
-            // SAFETY: ends the child without running the test's destructors.
-            unsafe { libc::_exit(99) };
-        }
-        let pid = Pid::from_raw(pid.try_into().unwrap());
+            process::exit_now(99)
+        };
+        let pid = Pid::from_raw(pid);
         self.children.push(pid);
         drop(at_exec);
         assert_eq!(nix::unistd::read(&exec_notice, &mut [0]), Ok(0));
@@ -149,18 +144,6 @@ impl Testbed {
         let pid = self.spawn(script);
         self.wait(pid)
     }
-}
-
-fn libc_clone_args(cgroup: i32) -> libc::clone_args {
-    // SAFETY: all zeros is a valid clone_args.
-    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.exit_signal = libc::SIGCHLD as u64;
-    if cgroup >= 0 {
-        // libc's constant is a c_int, into which this bit does not fit: it is 0 there.
-        arguments.flags = 0x2_0000_0000;
-        arguments.cgroup = cgroup as u64;
-    }
-    arguments
 }
 
 impl Drop for Testbed {

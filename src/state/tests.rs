@@ -1,3 +1,5 @@
+//! Containers' directories through their whole life, and those that a crash has left.
+
 use super::*;
 
 fn scratch(name: &str) -> (StateRoot, PathBuf) {
