@@ -63,7 +63,7 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let top = top().join("src");
     let mut sources = Vec::new();
     for path in files_below(&top) {
         if path.extension().is_some_and(|extension| extension == "rs") {
@@ -292,4 +292,73 @@ fn the_checks_see_what_they_look_for() {
     );
     let module = ["room".to_owned(), "file".to_owned()];
     assert_eq!(Vec::from_iter(imports(&code, &module)), ["cgroup", "g", "log"]);
+}
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README.md, CHANGELOG.md and docs/*.md, with their texts.
+fn documents() -> Vec<(PathBuf, String)> {
+    let pages = files_below(&top().join("docs")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "md"));
+    let all = pages.chain([top().join("README.md"), top().join("CHANGELOG.md")]);
+    all.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn the_table_of_rooms_in_the_docs_is_this_one() {
+    let text = fs::read_to_string(top().join("docs/architecture.md")).unwrap();
+    let (_, table) = text.split_once("| room | what it is | may use |\n").expect("the table of rooms");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let written: Vec<Vec<String>> = rows
+        .map(|row| {
+            let mut cells = row.split('|').map(str::trim).skip(1);
+            let (name, may) = (cells.next().unwrap(), cells.nth(1).unwrap());
+            [name].into_iter().chain(may.split(", ")).map(|word| word.trim_matches('`').to_owned()).collect()
+        })
+        .collect();
+    let expected = ROOMS.iter().map(|(name, may)| {
+        let may = if may.is_empty() { &[""] } else { *may };
+        [*name].iter().chain(may).map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(written, Vec::from_iter(expected));
+}
+
+#[test]
+fn what_the_docs_point_at_exists() {
+    let is_path = |c: char| c.is_alphanumeric() || "_-./".contains(c);
+    for (document, text) in documents() {
+        let name = document.strip_prefix(top()).unwrap().display();
+        let words = text.split(|c| !is_path(c)).map(|word| word.trim_end_matches('.'));
+        for path in words.filter(|word| ["src/", "integration/", "docs/"].iter().any(|room| word.starts_with(room))) {
+            assert!(top().join(path).exists(), "{name}: {path} does not exist");
+        }
+        for (at, _) in text.match_indices("](") {
+            let link = text[at + 2..].split([')', '#']).next().unwrap_or_default();
+            let is_file = !link.is_empty() && !link.contains("://");
+            let target = document.parent().unwrap().join(link);
+            assert!(!is_file || target.exists(), "{name}: the link {link} leads nowhere");
+        }
+    }
+}
+
+/// docs/security.md names the test of each defence: `` `integration: name` `` or `` `unit: name` ``.
+#[test]
+fn the_tests_that_the_docs_name_exist() {
+    let text_of = |folder: &str| -> String {
+        let files =
+            files_below(&top().join(folder)).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+        files.map(|path| fs::read_to_string(path).unwrap()).collect()
+    };
+    let security = fs::read_to_string(top().join("docs/security.md")).unwrap();
+    let mut found = 0;
+    for (kind, folder) in [("`integration: ", "integration"), ("`unit: ", "src")] {
+        let code = text_of(folder);
+        for (at, _) in security.match_indices(kind) {
+            let name = security[at + kind.len()..].split('`').next().unwrap_or_default();
+            assert!(code.contains(&format!("fn {name}()")), "docs/security.md: there is no test {name} in {folder}/");
+            found += 1;
+        }
+    }
+    assert!(found > 20, "docs/security.md names {found} tests only");
 }
