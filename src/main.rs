@@ -26,6 +26,7 @@ use cli::{Asked, Dialect};
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
+    sys::process::keep_children();
     let is_protected = match cli::verb(&argv) {
         // Comes back in a second execution of this program.
         Some(verb) if cmd::enters_a_container(verb) => stage::protect::run_protected(&argv),

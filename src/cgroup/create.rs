@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
@@ -39,10 +40,10 @@ impl Cgroup {
         let mut cgroup = Cgroup::default();
         match cgroup.make(plan) {
             Ok(()) => Ok(cgroup),
-            Err(error) => {
-                cgroup.undo();
-                Err(error)
-            }
+            Err(error) => match cgroup.undo() {
+                Ok(()) => Err(error),
+                Err(cause) => Err(error.context(format!("(and its removal: {cause:#})"))),
+            },
         }
     }
 
@@ -83,13 +84,26 @@ impl Cgroup {
         super::apply::apply(self, resources)
     }
 
-    /// Removes the directories that `create` made, as far as nobody uses them.
-    pub fn undo(&mut self) {
+    /// Kills what is in the container's cgroups and removes the directories that `create` made.
+    ///
+    /// # Errors
+    /// What stays in spite of that.
+    pub fn undo(&mut self) -> anyhow::Result<()> {
         self.close_join_fds();
-        for directory in self.made.drain(..).rev() {
+        let made = std::mem::take(&mut self.made);
+        let mut own = self.paths.clone();
+        own.v1.retain(|(_, directory)| made.contains(directory));
+        own.v2 = own.v2.filter(|directory| made.contains(directory));
+        let removed = if own.is_empty() {
+            Ok(())
+        } else {
+            super::kill_all(&own, Signal::SIGKILL).and_then(|()| super::remove(&own))
+        };
+        for directory in made.iter().rev() {
             // Another container may have moved below a parent that we made: then it stays.
-            let _ = super::remove::remove_directory(&directory);
+            let _ = super::remove::remove_directory(directory);
         }
+        removed
     }
 
     fn make(&mut self, plan: &CgroupPlan) -> anyhow::Result<()> {
@@ -166,6 +180,20 @@ fn is_denied(errno: Errno) -> bool {
 }
 
 /// A cgroup that was there before must have no processes.
+/// Refuses cgroups that somebody is in: two containers in one would freeze and kill each other.
+///
+/// # Errors
+/// Which cgroup, and who.
+pub fn refuse_used(plan: &CgroupPlan) -> anyhow::Result<()> {
+    for directory in plan.paths.directories() {
+        match check_unused(directory) {
+            Err(error) if matches!(error.root_cause().downcast_ref(), Some(Errno::ENOENT | Errno::ENODEV)) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
 fn check_unused(directory: &Path) -> anyhow::Result<()> {
     let procs = file::read(&directory.join("cgroup.procs"))
         .with_context(|| format!("read {}/cgroup.procs", directory.display()))?;

@@ -14,7 +14,7 @@ mod remove;
 mod testbed;
 
 pub use crate::plan::cgroup::CgroupPaths;
-pub use create::Cgroup;
+pub use create::{Cgroup, refuse_used};
 pub use freeze::{freeze, is_frozen, thaw};
 pub use join::JoinFds;
 pub use kill::{kill_all, pids};

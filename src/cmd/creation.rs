@@ -1,7 +1,7 @@
 //! What `create` and `run` have in common: from the command line to a container that is `created`.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
@@ -53,6 +53,7 @@ impl Request {
         }
         let settings = Settings {
             id: id.as_str().to_owned(),
+            bundle: spec.bundle.clone(),
             pid_file: path("pid-file"),
             console_socket: path("console-socket"),
             pidfd_socket: path("pidfd-socket"),
@@ -128,7 +129,10 @@ pub fn driver(globals: &Globals) -> anyhow::Result<Driver> {
 /// When one of them is not open: later, one of our own could have taken its number.
 pub fn inherited_fds(matches: &ArgMatches) -> anyhow::Result<(u32, u32)> {
     let preserve_fds = matches.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
+    // As sd_listen_fds(3): they are for us only if LISTEN_PID says so.
+    let is_for_us = std::env::var("LISTEN_PID").map_or(true, |pid| pid == std::process::id().to_string());
     let listen_fds = match std::env::var("LISTEN_FDS") {
+        Ok(_) if !is_for_us => 0,
         Ok(text) => text.parse().with_context(|| format!("LISTEN_FDS={text:?} in the environment is not a number"))?,
         Err(_) => 0,
     };

@@ -1,7 +1,7 @@
 //! `rt exec`: another process in a running container.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -24,9 +24,11 @@ use crate::spec::{self, Spec};
 use crate::stage::foreground::Foreground;
 use crate::stage::join::{Join, Joined};
 use crate::stage::pid_file;
+use crate::stage::runtime::wait_for_end;
 use crate::stage::settings::Settings;
 use crate::state::{Boot, ContainerId, InitHandle, StateRoot, Status};
 use crate::sys::fd;
+use crate::sys::process::pidfd_send_signal;
 
 /// Runs a process in a container; in the foreground its exit status is ours.
 ///
@@ -70,6 +72,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
         console_socket: path("console-socket"),
         pidfd_socket: path("pidfd-socket"),
         preserve_fds: preserve_fds + listen_fds,
+        new_keyring: state.new_keyring,
         may_deny_setgroups: may_deny_setgroups(&namespaces, &host),
         ..Settings::default()
     };
@@ -98,14 +101,32 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let foreground = if detach { None } else { Some(Foreground::prepare()?) };
     let Joined { pid, pidfd, warnings } = join.start()?;
     warnings.iter().for_each(|warning| globals.log.warn(warning));
+    let master = match hand_over(&settings, pid, pidfd.as_fd(), ours) {
+        Ok(master) => master,
+        Err(error) => {
+            // Whoever is told of an error must not find the program running.
+            let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+            wait_for_end(pidfd.as_fd())?;
+            return Err(error);
+        }
+    };
+    foreground.map_or(Ok(0), |foreground| foreground.stay(pidfd.as_fd(), master))
+}
+
+/// Tells whoever wants to know about the process, and takes its terminal if it is ours.
+fn hand_over(
+    settings: &Settings,
+    pid: i32,
+    pidfd: BorrowedFd<'_>,
+    terminal: Option<OwnedFd>,
+) -> anyhow::Result<Option<OwnedFd>> {
     if let Some(path) = &settings.pid_file {
         pid_file::write(path, pid)?;
     }
     if let Some(path) = &settings.pidfd_socket {
-        crate::console::send_pidfd(path, pidfd.as_fd())?;
+        crate::console::send_pidfd(path, pidfd)?;
     }
-    let master = ours.map(|socket| fd::receive(socket.as_fd())).transpose().context("receive the terminal")?;
-    foreground.map_or(Ok(0), |foreground| foreground.stay(pidfd.as_fd(), master))
+    terminal.map(|socket| fd::receive(socket.as_fd())).transpose().context("receive the terminal")
 }
 
 /// The root of a process; its magic link leads out of every chroot.

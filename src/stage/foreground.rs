@@ -24,6 +24,8 @@ struct Copying {
     /// Bytes of stdin that the master has not taken yet.
     pending: Vec<u8>,
     stdin_is_open: bool,
+    /// The container has closed its side. It may open it again, so it is looked at from time to time.
+    hung_up: bool,
 }
 
 impl Foreground {
@@ -50,7 +52,7 @@ impl Foreground {
                 self.forward(pidfd, copying.as_ref());
             }
             if let Some(copying) = &mut copying {
-                if readable {
+                if readable || copying.hung_up {
                     copying.copy_output();
                 }
                 if typed {
@@ -75,12 +77,17 @@ impl Foreground {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(pidfd, PollFlags::POLLIN)];
         if let Some(copying) = copying {
             let output = if copying.pending.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
-            fds.push(PollFd::new(copying.master.as_fd(), PollFlags::POLLIN | output));
+            // poll reports a hang-up without end.
+            let idle = if copying.hung_up { PollFlags::empty() } else { PollFlags::POLLIN | output };
+            let watched = if copying.hung_up { self.signals.as_fd() } else { copying.master.as_fd() };
+            fds.push(PollFd::new(watched, idle));
             if copying.stdin_is_open && copying.pending.is_empty() {
                 fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
             }
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        let timeout =
+            if copying.is_some_and(|copying| copying.hung_up) { PollTimeout::from(100u8) } else { PollTimeout::NONE };
+        match poll(&mut fds, timeout) {
             Err(Errno::EINTR) => return Ok([false; 5]),
             other => other.context("poll")?,
         };
@@ -88,13 +95,7 @@ impl Foreground {
             fds.get(place).and_then(PollFd::revents).is_some_and(|events| events.intersects(wanted))
         };
         let readable = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-        Ok([
-            any(0, readable),
-            any(1, readable),
-            any(2, PollFlags::POLLIN),
-            any(2, PollFlags::POLLOUT),
-            any(3, readable),
-        ])
+        Ok([any(0, readable), any(1, readable), any(2, readable), any(2, PollFlags::POLLOUT), any(3, readable)])
     }
 
     /// Passes on every signal but those that are about ourselves.
@@ -119,7 +120,7 @@ impl Copying {
         // A container that does not read must not keep us from copying its output.
         fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make the terminal non-blocking")?;
         let raw = RawTerminal::of_stdin()?;
-        let copying = Copying { master, raw, pending: Vec::new(), stdin_is_open: true };
+        let copying = Copying { master, raw, pending: Vec::new(), stdin_is_open: true, hung_up: false };
         copying.resize();
         Ok(copying)
     }
@@ -133,8 +134,19 @@ impl Copying {
     /// Copies one piece; `false` when there is none, or will be none.
     fn copy_output(&mut self) -> bool {
         let mut piece = [0; 8192];
-        // EIO: the last process has closed the terminal.
-        let Ok(length @ 1..) = nix::unistd::read(&self.master, &mut piece) else { return false };
+        let length = match nix::unistd::read(&self.master, &mut piece) {
+            Ok(length @ 1..) => length,
+            Err(Errno::EAGAIN | Errno::EINTR) => {
+                self.hung_up = false;
+                return false;
+            }
+            // EIO: the last process has closed the terminal.
+            Ok(_) | Err(_) => {
+                self.hung_up = true;
+                return false;
+            }
+        };
+        self.hung_up = false;
         let mut rest = &piece[..length];
         while !rest.is_empty() {
             match nix::unistd::write(std::io::stdout(), rest) {

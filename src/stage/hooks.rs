@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use oci_spec::runtime::Hook;
 
-use crate::sys::process::pidfd_open;
+use crate::sys::process::{self, pidfd_open};
 
 /// How much of a failed hook's output its error quotes.
 const QUOTED_OUTPUT_BYTES: u64 = 2048;
@@ -66,6 +66,8 @@ fn run(hook: &Hook, state: &[u8]) -> anyhow::Result<()> {
     command.stdin(Stdio::from(input)).process_group(0);
     command.stdout(output.try_clone().context("dup")?).stderr(output.try_clone().context("dup")?);
 
+    // Not the mask of a `run` in the foreground, which holds all signals back.
+    process::reset_signals_of(&mut command);
     let mut child = command.spawn().map_err(|error| match error.raw_os_error() {
         Some(errno) => anyhow!(Errno::from_raw(errno)),
         None => anyhow!(error),

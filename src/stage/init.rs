@@ -1,15 +1,15 @@
 //! INIT: pid 1 of the container, from clone to execve.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, bail};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Uid, sethostname, setsid};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, chdir, sethostname, setsid};
 
 use super::namespaces::JoinFd;
-use super::privileges::{self, hand_out_console, own_pipes, take_terminal};
+use super::privileges::{self, Program, hand_out_console, own_pipes, take_terminal};
 use super::settings::Settings;
 use super::sync::{Channel, Message};
 use super::{failure, gate, hooks};
@@ -51,6 +51,7 @@ impl<'a> Init<'a> {
         ("paths", Self::hide_paths),
         ("limits", Self::limit),
         ("labels", Self::label),
+        ("environment", Self::prepare_program),
         ("credentials", Self::drop_privileges),
         // As the container's user: what it may not execute is refused now, not at start.
         ("executable", Self::find_executable),
@@ -91,8 +92,8 @@ pub struct Init<'a> {
     pub root: Option<Root>,
     /// The state that the last message brought, for hooks.
     pub state: Vec<u8>,
-    /// The program, found.
-    pub executable: Option<CString>,
+    /// The program, from the step that completes its environment on.
+    pub program: Option<Program>,
 }
 
 /// Runs all steps; the last one becomes the user's program.
@@ -208,7 +209,14 @@ impl Init<'_> {
             other => bail!(unexpected(other.as_ref())),
         }
         let hooks = self.plan.hooks.create_container().as_deref().unwrap_or_default();
-        hooks::run_all("createContainer", hooks, &self.state)
+        // They are programs of the host: not with the umask of our own work, nor in a directory of the image.
+        umask(Mode::from_bits_truncate(0o022));
+        if chdir(&self.settings.bundle).is_err() {
+            chdir("/").context("chdir /")?;
+        }
+        hooks::run_all("createContainer", hooks, &self.state)?;
+        umask(Mode::empty());
+        Ok(())
     }
 
     fn pivot(&mut self) -> anyhow::Result<()> {
@@ -263,9 +271,16 @@ impl Init<'_> {
         process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
     }
 
-    fn find_executable(&mut self) -> anyhow::Result<()> {
-        self.executable = self.plan.process.as_ref().map(privileges::find_executable).transpose()?;
+    fn prepare_program(&mut self) -> anyhow::Result<()> {
+        self.program = self.plan.process.as_ref().map(Program::prepare);
         Ok(())
+    }
+
+    fn find_executable(&mut self) -> anyhow::Result<()> {
+        match (&mut self.program, &self.plan.process) {
+            (Some(program), Some(process)) => program.find(process),
+            _ => Ok(()),
+        }
     }
 
     fn report_ready(&mut self) -> anyhow::Result<()> {
@@ -293,10 +308,11 @@ impl Init<'_> {
     }
 
     fn execute(&mut self) -> anyhow::Result<()> {
-        let (Some(process), Some(executable)) = (self.plan.process.as_ref(), self.executable.as_ref()) else {
+        let (Some(process), Some(program)) = (self.plan.process.as_ref(), self.program.as_ref()) else {
             bail!("config.json has no /process: there is nothing to start");
         };
-        Err(privileges::execute(process, self.plan.seccomp.as_ref(), executable, self.settings.preserve_fds))
+        self.channel.send(&Message::Executing)?;
+        Err(program.execute(process, self.plan.seccomp.as_ref(), self.settings.preserve_fds))
     }
 
     fn root(&mut self) -> anyhow::Result<&mut Root> {

@@ -5,7 +5,6 @@
 //!    └────── [MIDDLE: joins the user namespace first, for a runtime without privilege] ──▶ JOIN
 //! ```
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, bail};
@@ -14,14 +13,14 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::unistd::{chroot, fchdir, setsid};
 
-use super::failure;
-use super::privileges::{self, hand_out_console, own_pipes, take_terminal};
+use super::privileges::{self, Program, hand_out_console, own_pipes, take_terminal};
 use super::runtime::{clone, wait_for_end};
 use super::settings::Settings;
 use super::sync::{Channel, Message};
+use super::{failure, init};
 use crate::cgroup::{CgroupPaths, JoinFds};
 use crate::confine::labels::apply_labels;
-use crate::confine::limits;
+use crate::confine::{credentials, limits};
 use crate::host::Host;
 use crate::plan::namespaces::NamespacePlan;
 use crate::plan::process::ProcessPlan;
@@ -40,6 +39,7 @@ impl<'a> Join<'a> {
         ("join namespaces", Self::join_namespaces),
         ("console", Self::open_console),
         ("labels", Self::label),
+        ("environment", Self::prepare_program),
         ("credentials", Self::drop_privileges),
         ("executable", Self::find_executable),
         ("exec", Self::execute),
@@ -72,7 +72,7 @@ pub struct Join<'a> {
     pub console: Option<OwnedFd>,
     /// The end of the socket that is JOIN's.
     channel: Option<Channel>,
-    executable: Option<CString>,
+    program: Option<Program>,
     joined: CloneFlags,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Join<'a> {
             root: None,
             console: None,
             channel: None,
-            executable: None,
+            program: None,
             joined: CloneFlags::empty(),
         }
     }
@@ -126,11 +126,13 @@ impl<'a> Join<'a> {
         let (pid, pidfd) = if self.needs_middle() { self.start_middle()? } else { self.start_directly()? };
         self.channel = None;
         let mut warnings = Vec::new();
+        let mut is_executing = false;
         loop {
             match ours.receive()? {
                 Some(Message::Warning { text }) => warnings.push(text),
+                Some(Message::Executing) => is_executing = true,
                 // The socket closes when the program is executed.
-                None => return Ok(Joined { pid, pidfd, warnings }),
+                None if is_executing => return Ok(Joined { pid, pidfd, warnings }),
                 other => {
                     let error = failure::from_answer(other, "exec");
                     wait_for_end(pidfd.as_fd())?;
@@ -178,7 +180,7 @@ impl<'a> Join<'a> {
         let (ours, of_middle) = Channel::pair()?;
         let Side::Parent { pidfd: middle, .. } = clone(CloneFlags::empty(), None)? else {
             drop(ours);
-            self.run_middle(&of_middle)
+            self.run_middle(of_middle)
         };
         drop(of_middle);
         let answer = ours.receive()?;
@@ -187,21 +189,30 @@ impl<'a> Join<'a> {
         Ok((pid, process::pidfd_open(pid).context("pidfd_open of the new process")?))
     }
 
-    fn run_middle(&mut self, channel: &Channel) -> ! {
-        if let Err(error) = self.clone_in_user_namespace(channel) {
+    fn run_middle(&mut self, channel: Channel) -> ! {
+        let mut channel = Some(channel);
+        if let Err(error) = self.clone_in_user_namespace(&mut channel)
+            && let Some(channel) = &channel
+        {
             let _ = channel.send(&failure::message("join namespaces", &error));
         }
         process::exit_now(0)
     }
 
-    fn clone_in_user_namespace(&mut self, channel: &Channel) -> anyhow::Result<()> {
+    fn clone_in_user_namespace(&mut self, channel: &mut Option<Channel>) -> anyhow::Result<()> {
         process::reset_signals().context("reset signals")?;
         let flags = CloneFlags::CLONE_NEWUSER | self.namespaces.pid_flag();
         setns(self.target, flags).context("join the container's user namespace")?;
         self.joined |= flags;
         match self.clone_into_cgroup(CloneFlags::CLONE_PARENT)? {
-            Side::Parent { pid, .. } => channel.send(&Message::Cloned { pid }),
-            Side::Child => self.run(),
+            Side::Parent { pid, .. } => {
+                channel.as_ref().map_or(Ok(()), |channel| channel.send(&Message::Cloned { pid }))
+            }
+            Side::Child => {
+                // MIDDLE's alone, or its end would not be end of file.
+                *channel = None;
+                self.run()
+            }
         }
     }
 
@@ -236,27 +247,44 @@ impl<'a> Join<'a> {
         if let Some(procfs) = &self.procfs {
             limits::apply_oom_score_adj(self.process, "self", |path, bytes| Ok(procfs.write(path, bytes)?))?;
         }
+        if self.settings.new_keyring {
+            credentials::apply_session_keyring(&self.settings.id)?;
+        }
         privileges::limit(self.process)
     }
 
     fn join_namespaces(&mut self) -> anyhow::Result<()> {
-        let flags = self.own_namespaces()? - self.joined;
-        setns(self.target, flags).with_context(|| format!("join the container's namespaces ({flags:?})"))?;
+        let flags = self.own_namespaces() - self.joined;
+        // No flag at all would be an error of the call, but none of the container's.
+        if !flags.is_empty() {
+            setns(self.target, flags).with_context(|| format!("join the container's namespaces ({flags:?})"))?;
+        }
         // Without a mount namespace of its own, the container was chrooted.
         if let Some(root) = self.root.take() {
             fchdir(&root).and_then(|()| chroot(".")).context("enter the container's root")?;
         }
+        if self.namespaces.user.is_own() {
+            self.become_root()?;
+        }
         Ok(())
     }
 
-    /// Every namespace that is the container's own.
-    fn own_namespaces(&self) -> anyhow::Result<CloneFlags> {
-        let own = self.namespaces.all().into_iter().filter(|(namespace, ..)| namespace.is_own());
-        let flags = own.fold(CloneFlags::empty(), |flags, (_, flag, _)| flags | flag);
-        if flags.is_empty() {
-            bail!("the container has no namespace of its own: there is nothing to join")
+    /// Until then the process is nobody in the user namespace: a terminal that it opens would belong to nobody.
+    fn become_root(&self) -> anyhow::Result<()> {
+        match init::become_root(self.namespaces) {
+            // A namespace that was joined by path may have no root.
+            Err(error) if error.root_cause().downcast_ref() == Some(&Errno::EINVAL) => {}
+            result => result?,
         }
-        Ok(flags)
+        // Both are lost with the old credentials.
+        nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
+        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
+    }
+
+    /// Every namespace that is the container's own.
+    fn own_namespaces(&self) -> CloneFlags {
+        let own = self.namespaces.all().into_iter().filter(|(namespace, ..)| namespace.is_own());
+        own.fold(CloneFlags::empty(), |flags, (_, flag, _)| flags | flag)
     }
 
     fn open_console(&mut self) -> anyhow::Result<()> {
@@ -279,18 +307,24 @@ impl<'a> Join<'a> {
         for text in privileges::drop_privileges(self.process, self.filter, self.settings)? {
             self.channel()?.send(&Message::Warning { text })?;
         }
+        // It is lost with the old credentials.
+        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
+    }
+
+    fn prepare_program(&mut self) -> anyhow::Result<()> {
+        self.program = Some(Program::prepare(self.process));
         Ok(())
     }
 
     fn find_executable(&mut self) -> anyhow::Result<()> {
-        self.executable = Some(privileges::find_executable(self.process)?);
-        Ok(())
+        self.program.as_mut().context("no environment was made")?.find(self.process)
     }
 
     fn execute(&mut self) -> anyhow::Result<()> {
-        let executable = self.executable.as_ref().context("no executable was found")?;
+        let program = self.program.as_ref().context("no program was found")?;
+        self.channel()?.send(&Message::Executing)?;
         process::die_with_parent(None).context("prctl PR_SET_PDEATHSIG")?;
-        Err(privileges::execute(self.process, self.filter, executable, self.settings.preserve_fds))
+        Err(program.execute(self.process, self.filter, self.settings.preserve_fds))
     }
 
     fn channel(&self) -> anyhow::Result<&Channel> {

@@ -1,8 +1,12 @@
 //! The pid file: digits only, there at once or not at all.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
+use nix::errno::Errno;
 
 /// Writes a file beside it and renames that: whoever polls never reads half a number.
 ///
@@ -12,9 +16,29 @@ pub fn write(path: &Path, pid: i32) -> anyhow::Result<()> {
     let name = path.file_name().with_context(|| format!("--pid-file {} names no file", path.display()))?;
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
+    hidden.push(format!(".{}", std::process::id()));
     let beside = path.with_file_name(hidden);
-    std::fs::write(&beside, pid.to_string()).with_context(|| format!("write {}", beside.display()))?;
-    std::fs::rename(&beside, path).with_context(|| format!("rename {} to {}", beside.display(), path.display()))
+    // Never through a link that somebody has planted.
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o644);
+    let written = options
+        .open(&beside)
+        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
+        .map_err(errno_of)
+        .with_context(|| format!("write {}", beside.display()))
+        .and_then(|()| {
+            std::fs::rename(&beside, path)
+                .map_err(errno_of)
+                .with_context(|| format!("rename {} to {}", beside.display(), path.display()))
+        });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+fn errno_of(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 #[cfg(test)]

@@ -68,10 +68,42 @@ pub fn drop_privileges(
     Ok(refused)
 }
 
-/// Finds the program, as the container's user: what it may not execute is refused now.
-pub fn find_executable(process: &ProcessPlan) -> anyhow::Result<CString> {
-    let Some(args0) = process.args.first() else { bail!("process/args must not be empty") };
-    executable::find(args0, process.variable("PATH"))
+/// The container's program with all that execve needs.
+pub struct Program {
+    env: Vec<CString>,
+    path: CString,
+}
+
+impl Program {
+    /// Completes the environment, before a filter could forbid to look its user's home up.
+    pub fn prepare(process: &ProcessPlan) -> Program {
+        let mut env = process.env.clone();
+        home::add_home(process, &mut env);
+        Program { env, path: CString::default() }
+    }
+
+    /// Finds the program, as the container's user: what it may not execute is refused now.
+    ///
+    /// # Errors
+    /// In the phrases that managers look for.
+    pub fn find(&mut self, process: &ProcessPlan) -> anyhow::Result<()> {
+        let Some(args0) = process.args.first() else { bail!("process/args must not be empty") };
+        self.path = executable::find(args0, process.variable("PATH"))?;
+        Ok(())
+    }
+
+    /// Becomes the program; comes back with an error only.
+    pub fn execute(&self, process: &ProcessPlan, filter: Option<&SeccompPlan>, preserve_fds: u32) -> anyhow::Error {
+        if let Err(errno) = kernel::close_on_exec_from(3 + preserve_fds) {
+            return anyhow::Error::from(errno).context("close_range");
+        }
+        if let (Some(filter), true) = (filter, process.no_new_privileges)
+            && let Err(error) = load_filter(filter)
+        {
+            return error;
+        }
+        executable::exec_error(&self.path, kernel::exec(&self.path, &process.args, &self.env))
+    }
 }
 
 /// Loads the filter; see `plan::filter` for what may be called afterwards.
@@ -81,26 +113,6 @@ fn load_filter(filter: &SeccompPlan) -> anyhow::Result<()> {
         .map(drop)
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
         .context("load the seccomp filter")
-}
-
-/// Becomes the program; comes back with an error only.
-pub fn execute(
-    process: &ProcessPlan,
-    filter: Option<&SeccompPlan>,
-    executable: &CString,
-    preserve_fds: u32,
-) -> anyhow::Error {
-    let mut env = process.env.clone();
-    home::add_home(process, &mut env);
-    if let Err(errno) = kernel::close_on_exec_from(3 + preserve_fds) {
-        return anyhow::Error::from(errno).context("close_range");
-    }
-    if let (Some(filter), true) = (filter, process.no_new_privileges)
-        && let Err(error) = load_filter(filter)
-    {
-        return error;
-    }
-    executable::exec_error(executable, kernel::exec(executable, &process.args, &env))
 }
 
 /// Sends the terminal's master to the console socket, as runc does: the message's text is its name.

@@ -19,12 +19,15 @@ use crate::rootfs::{self, Prepared, ProcFs};
 use crate::spec::Spec;
 use crate::state::init::start_time;
 use crate::state::{Boot, Container, State, Status, VERSION};
+use crate::sys::mount;
 use crate::sys::process::{self, Side};
 
 impl<'a> Runtime<'a> {
     /// The order of things. Each name is what traces and errors call the step.
     const STEPS: &'a [super::Step<Self>] = &[
-        // First, so that whatever comes later can be found and removed after a crash.
+        // Before the state names them: whoever cleans up after a crash kills what is in the container's cgroups.
+        ("unused cgroup", Self::refuse_used_cgroup),
+        // So that whatever comes later can be found and removed after a crash.
         ("state", Self::record_creation),
         ("console", Self::connect_console),
         ("cgroup", Self::make_cgroup),
@@ -157,6 +160,10 @@ pub fn clone(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> anyhow::Resul
 }
 
 impl Runtime<'_> {
+    fn refuse_used_cgroup(&mut self) -> anyhow::Result<()> {
+        crate::cgroup::refuse_used(&self.plan.cgroup)
+    }
+
     fn record_creation(&mut self) -> anyhow::Result<()> {
         let container = self.container()?;
         container.save_config(&self.spec.text)?;
@@ -233,7 +240,7 @@ impl Runtime<'_> {
         let cgroup = self.cgroup.as_ref().and_then(Cgroup::v2_fd);
         let Side::Parent { pid: setup, pidfd } = clone(CloneFlags::empty(), cgroup)? else {
             drop(ours);
-            setup::main(Setup { channel: of_setup, init: self.take_init(theirs) })
+            setup::main(Setup { channel: Some(of_setup), init: self.take_init(theirs) })
         };
         drop(of_setup);
         let cloned = self.serve_setup(setup, &ours);
@@ -295,7 +302,7 @@ impl Runtime<'_> {
             awaits_id_maps: self.plan.namespaces.user.is_new(),
             root: None,
             state: Vec::new(),
-            executable: None,
+            program: None,
         }
     }
 
@@ -346,7 +353,8 @@ impl Runtime<'_> {
         hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
         hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
         // "For hooks executed in the container namespace, it is the pid as seen by the container."
-        let state = self.state.for_hook(Status::Creating, pid_inside);
+        let wants_state = hooks.create_container().as_ref().is_some_and(|hooks| !hooks.is_empty());
+        let state = if wants_state { self.state.for_hook(Status::Creating, pid_inside) } else { Vec::new() };
         self.channel()?.send(&Message::HooksDone { state })
     }
 
@@ -386,9 +394,7 @@ impl Runtime<'_> {
 
     fn take_back(&mut self, made: Made) -> anyhow::Result<()> {
         match made {
-            Made::Mounts => {
-                crate::rootfs::detach_inherited(&self.plan.rootfs.path).context("unmount the container's root")
-            }
+            Made::Mounts => super::teardown::detach_root(&self.state),
             Made::Init => match self.init.take() {
                 None => Ok(()),
                 Some((_, pidfd)) => {
@@ -398,10 +404,7 @@ impl Runtime<'_> {
                 }
             },
             Made::Cgroup => match self.cgroup.take() {
-                Some(mut cgroup) => {
-                    cgroup.undo();
-                    Ok(())
-                }
+                Some(mut cgroup) => cgroup.undo(),
                 None => Ok(()),
             },
             Made::PidFile => self.settings.pid_file.as_ref().map_or(Ok(()), |path| {
@@ -416,8 +419,9 @@ impl Runtime<'_> {
 
     /// Prefers INIT's own last words to an error that its end has caused.
     fn hear_out(&self, error: anyhow::Error) -> anyhow::Error {
-        match self.channel().and_then(Channel::receive) {
-            Ok(Some(message @ Message::Failed { .. })) => failure::from_answer(Some(message), "clone"),
+        // Without waiting: an INIT that lives waits for us.
+        match self.channel().ok().and_then(Channel::receive_now) {
+            Some(message @ Message::Failed { .. }) => failure::from_answer(Some(message), "clone"),
             _ => error,
         }
     }
@@ -454,6 +458,9 @@ fn first_state(spec: &Spec, plan: &Plan, host: &Host, settings: &Settings) -> St
         own_pid_namespace: plan.namespaces.pid.is_new(),
         own_mount_namespace: plan.namespaces.mount.is_own(),
         has_process: plan.process.is_some(),
+        has_start_hooks: plan.hooks.start_container().as_ref().is_some_and(|hooks| !hooks.is_empty()),
+        new_keyring: settings.new_keyring,
+        mount_below: if plan.namespaces.mount.is_own() { None } else { mount::mount_id(&plan.rootfs.path).ok() },
         poststart: plan.hooks.poststart().clone().unwrap_or_default(),
         poststop: plan.hooks.poststop().clone().unwrap_or_default(),
         ..State::default()

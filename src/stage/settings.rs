@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub struct Settings {
     /// The container's id.
     pub id: String,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
     /// `--pid-file`
     pub pid_file: Option<PathBuf>,
     /// `--console-socket`

@@ -31,7 +31,7 @@ impl<'a> Setup<'a> {
 /// What SETUP works with.
 pub struct Setup<'a> {
     /// To RUNTIME; INIT has its own, or it could speak up before `Cloned`.
-    pub channel: Channel,
+    pub channel: Option<Channel>,
     /// INIT as it will be.
     pub init: Init<'a>,
 }
@@ -40,7 +40,7 @@ pub struct Setup<'a> {
 pub fn main(mut setup: Setup<'_>) -> ! {
     for (name, step) in Setup::STEPS {
         if let Err(error) = step(&mut setup) {
-            let _ = setup.channel.send(&failure::message(name, &error));
+            let _ = setup.channel().and_then(|channel| channel.send(&failure::message(name, &error)));
             process::exit_now(1);
         }
     }
@@ -48,6 +48,10 @@ pub fn main(mut setup: Setup<'_>) -> ! {
 }
 
 impl Setup<'_> {
+    fn channel(&self) -> anyhow::Result<&Channel> {
+        self.channel.as_ref().context("SETUP has no channel")
+    }
+
     fn reset_signals(&mut self) -> anyhow::Result<()> {
         process::reset_signals().context("reset signals")?;
         process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
@@ -72,8 +76,8 @@ impl Setup<'_> {
         user.iter().try_for_each(JoinFd::join)?;
         if plan.namespaces.user.is_new() && !plan.namespaces.time_offsets.is_empty() {
             unshare(CloneFlags::CLONE_NEWUSER).context("unshare the user namespace")?;
-            self.channel.send(&Message::IdMapPlease)?;
-            match self.channel.receive()? {
+            self.channel()?.send(&Message::IdMapPlease)?;
+            match self.channel()?.receive()? {
                 // It is INIT that becomes root: a change of credentials would take away our own timens_offsets.
                 Some(Message::IdMapDone) => {}
                 other => bail!("the runtime answered {other:?} to IdMapPlease"),
@@ -102,7 +106,7 @@ impl Setup<'_> {
         }
         self.init.awaits_id_maps = self.init.plan.namespaces.user.is_new() && !has_made_user;
         match runtime::clone(flags, None)? {
-            Side::Parent { pid, .. } => self.channel.send(&Message::Cloned { pid }),
+            Side::Parent { pid, .. } => self.channel()?.send(&Message::Cloned { pid }),
             Side::Child => init::main(&mut self.init),
         }
     }

@@ -51,7 +51,13 @@ pub fn start(
 }
 
 fn tell(state: &State, channel: &Channel) -> anyhow::Result<()> {
-    channel.send(&Message::Start { state: state.for_hook(Status::Created, state.pid_inside) })?;
+    // A state may be large: it goes only where a hook reads it.
+    let seen = if state.has_start_hooks { state.for_hook(Status::Created, state.pid_inside) } else { Vec::new() };
+    channel.send(&Message::Start { state: seen })?;
+    match channel.receive()? {
+        Some(Message::Executing) => {}
+        answer => return Err(failure::from_answer(answer, "start")),
+    }
     // The socket closes when the program is executed.
     match channel.receive()? {
         None => Ok(()),

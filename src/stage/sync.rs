@@ -13,9 +13,10 @@
 //!    ───────── Committed ────────────▶   INIT no longer dies with RUNTIME
 //!    ◀──────── Detached ──────────────   RUNTIME may end; INIT waits at the start gate
 //!    ───────── Start{state} ─────────▶   over the gate's connection, or here with `rt run`
+//!    ◀──────── Executing ─────────────   the next is execve: end of file then tells that it worked
 //!    ◀──────── Failed{step, …} ───────   instead of anything else
 //! ```
-//! End of file tells each side that the other one is gone; after `Start` it tells that execve worked.
+//! End of file anywhere else tells that the other side is gone.
 
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -67,6 +68,8 @@ pub enum Message {
         /// The container's state as JSON, for the startContainer hooks.
         state: Vec<u8>,
     },
+    /// INIT is about to become the user's program.
+    Executing,
     /// It did not work.
     Failed {
         /// Name of the step.
@@ -89,7 +92,8 @@ impl Message {
             | Message::IdMapDone
             | Message::CgroupReady
             | Message::Committed
-            | Message::Detached => {}
+            | Message::Detached
+            | Message::Executing => {}
             Message::Cloned { pid } | Message::HooksPlease { pid } | Message::Ready { pid } => {
                 frame.extend(pid.to_ne_bytes())
             }
@@ -119,6 +123,7 @@ impl Message {
             Message::Start { .. } => 10,
             Message::Failed { .. } => 11,
             Message::Detached => 12,
+            Message::Executing => 13,
         }
     }
 
@@ -147,7 +152,8 @@ impl Message {
                 }
             }
             12 => Message::Detached,
-            0 | 13..=u8::MAX => return None,
+            13 => Message::Executing,
+            0 | 14..=u8::MAX => return None,
         })
     }
 }
@@ -196,6 +202,15 @@ impl Channel {
         }
     }
 
+    /// Takes a message that is there already; `None` when there is none, or the other side has closed.
+    pub fn receive_now(&self) -> Option<Message> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
+        match recv(self.0.as_raw_fd(), &mut [], flags) {
+            Ok(1..) => self.receive().ok().flatten(),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     /// Waits for one message; `None` when the other side has closed.
     ///
     /// # Errors
@@ -231,6 +246,7 @@ mod tests {
             Message::Ready { pid: 7 },
             Message::Committed,
             Message::Detached,
+            Message::Executing,
             Message::Start { state: Vec::new() },
             Message::Failed { step: "mounts".into(), errno: 13, text: "mount: permission denied".into() },
         ]

@@ -12,6 +12,7 @@ use crate::cgroup;
 use crate::log::Log;
 use crate::rootfs;
 use crate::state::{Container, State, Status};
+use crate::sys::mount;
 use crate::sys::process::pidfd_send_signal;
 
 /// How long a killed process may take to end: longer means that the kernel holds it.
@@ -33,9 +34,7 @@ pub fn destroy(log: &Log, container: Container, state: &State, init: Option<Borr
     if !state.own_pid_namespace || state.pid == 0 {
         cgroup::kill_all(&state.cgroup, Signal::SIGKILL).context("kill what remains in the container's cgroup")?;
     }
-    if !state.own_mount_namespace {
-        rootfs::detach_inherited(&state.rootfs).context("unmount the container's root")?;
-    }
+    detach_root(state)?;
     cgroup::remove(&state.cgroup)?;
     container.remove()?;
     let seen = if state.poststop.is_empty() { Vec::new() } else { state.for_hook(Status::Stopped, 0) };
@@ -43,6 +42,17 @@ pub fn destroy(log: &Log, container: Container, state: &State, init: Option<Borr
         log.warn(&crate::log::one_line(&error));
     }
     Ok(())
+}
+
+/// Takes the container's mounts out of the runtime's mount namespace, where it has none of its own; what lay on its
+/// root before stays.
+pub fn detach_root(state: &State) -> anyhow::Result<()> {
+    match state.mount_below {
+        Some(below) if mount::mount_id(&state.rootfs) != Ok(below) => {
+            rootfs::detach_inherited(&state.rootfs).context("unmount the container's root")
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Kills init, thaws what is frozen, and waits for the end.

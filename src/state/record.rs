@@ -64,6 +64,16 @@ pub struct State {
     /// Whether there is a program to start.
     #[serde(default = "yes")]
     pub has_process: bool,
+    /// Whether init runs hooks of its own at the start.
+    #[serde(default = "yes")]
+    pub has_start_hooks: bool,
+    /// Whether a process of the container gets the container's session keyring.
+    #[serde(default = "yes")]
+    pub new_keyring: bool,
+    /// The mount that lay on the root file system before the container's, when that is in the runtime's own mount
+    /// namespace: what lies on it now is the container's.
+    #[serde(default)]
+    pub mount_below: Option<u64>,
     /// Hooks that `start` runs at its end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststart: Vec<Hook>,

@@ -85,15 +85,15 @@ impl StateRoot {
         let path = self.path.join(id.as_str());
         let step = || format!("create {}", path.display());
         for _ in 0..ATTEMPTS {
-            let is_new = match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => true,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     self.make().with_context(|| format!("create {}", self.path.display()))?;
                     continue;
                 }
                 Err(error) => return Err(error).with_context(step),
-            };
+            }
             let container = match open(&path) {
                 Ok(directory) => Container { id: id.clone(), path: path.clone(), directory },
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -101,7 +101,8 @@ impl StateRoot {
             };
             match container.try_lock() {
                 Ok(false) => return Err(Exists(id.clone()).into()),
-                Ok(true) if is_new || container.stat(STATE).is_err() => return Ok(container),
+                // Also where we made it: somebody else may have been quicker with the lock.
+                Ok(true) if container.stat(STATE).is_err() => return Ok(container),
                 Ok(true) => return Err(Exists(id.clone()).into()),
                 Err(error) if error.is::<Missing>() => {}
                 Err(error) => return Err(error),

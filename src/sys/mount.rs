@@ -213,6 +213,24 @@ pub fn is_mount_root(object: BorrowedFd<'_>) -> nix::Result<bool> {
     Ok(unsafe { status.assume_init() }.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
 }
 
+/// `int statx(int dirfd, const char *pathname, int flags, unsigned int mask, struct statx *statxbuf);` with
+/// `STATX_MNT_ID` — <https://man7.org/linux/man-pages/man2/statx.2.html>
+///
+/// The id of the mount that a path leads to.
+///
+/// # Errors
+/// Those of the path.
+pub fn mount_id(path: &std::path::Path) -> nix::Result<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| nix::errno::Errno::EINVAL)?;
+    let mut status = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the path is NUL-terminated and the buffer a whole struct statx.
+    let result = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, libc::STATX_MNT_ID, status.as_mut_ptr()) };
+    nix::errno::Errno::result(result)?;
+    // SAFETY: zeroed before, and filled by a successful call.
+    Ok(unsafe { status.assume_init() }.stx_mnt_id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -235,6 +235,21 @@ pub fn effective_capabilities() -> Result<u64, Errno> {
     Ok(u64::from(data[0][0]) | u64::from(data[1][0]) << 32)
 }
 
+/// `reset_signals` between fork and exec of a program that is about to be spawned.
+pub fn reset_signals_of(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: signal(2) and sigprocmask(2) may be called after fork, and allocate nothing.
+    unsafe { command.pre_exec(|| reset_signals().map_err(std::io::Error::from)) };
+}
+
+/// `sighandler_t signal(SIGCHLD, SIG_DFL);` — <https://man7.org/linux/man-pages/man2/signal.2.html>
+///
+/// A caller that ignores SIGCHLD would leave us no child to wait for.
+pub fn keep_children() {
+    // SAFETY: no handler function is installed; the call cannot fail for this signal.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigDfl) };
+}
+
 /// `int setdomainname(const char *name, size_t len);` — <https://man7.org/linux/man-pages/man2/setdomainname.2.html>
 ///
 /// # Errors
