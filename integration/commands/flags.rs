@@ -249,22 +249,12 @@ fn bad_ids_are_refused_by_every_verb() {
     container.assert_nothing_left();
 }
 
-/// A cgroupsPath that climbs ends at the root of the hierarchies, as a path does at the root of a file system.
+/// A cgroupsPath that climbs is refused: what it means would depend on where the container stands.
 #[test]
-fn a_climbing_cgroups_path_stays_below_the_root() {
+fn a_climbing_cgroups_path_is_refused() {
     only_rt!(); // not a question for a runtime that may follow it
-    for climb in ["../../", "/rt-test/../../../rt-test/", "/../rt-test/"] {
-        let mut container = Container::new(Bundle::sleeping());
-        container.bundle.config["linux"]["cgroupsPath"] = serde_json::json!(format!("{climb}{}", container.id));
-        container.write_config();
-        container.create().ok();
-        let table = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
-        assert!(!table.contains(".."), "{climb}: {table}");
-        container.delete_force().ok();
-        container.assert_nothing_left();
-    }
-    for root in ["/", "/..", ".."] {
-        let container = Container::new(Bundle::sleeping().set("/linux/cgroupsPath", serde_json::json!(root)));
+    for path in ["../../x", "/rt-test/../../../rt-test/x", "/../rt-test/x", "/", "/..", ".."] {
+        let container = Container::new(Bundle::sleeping().set("/linux/cgroupsPath", serde_json::json!(path)));
         container.create().refused_with(&["/linux/cgroupsPath"]);
         container.assert_nothing_left();
     }
