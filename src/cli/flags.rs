@@ -177,7 +177,12 @@ pub fn features(command: Command) -> Command {
     command
 }
 
-/// rt check [FLAGS], rt explain [FLAGS]
+/// rt explain [FLAGS]
+pub fn explain(command: Command) -> Command {
+    check(command).arg(switch("seccomp", "print the system call filter instead: what it means, and its program"))
+}
+
+/// rt check [FLAGS]
 pub fn check(command: Command) -> Command {
     command.args([
         path("bundle", "DIR", "directory with config.json [.]").short('b'),

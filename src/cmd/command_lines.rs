@@ -114,6 +114,7 @@ fn the_command_lines_of_all_managers_mean_what_they_should() {
         ("rt list -q", "list quiet"),
         ("rt spec --rootless -b /b", "spec bundle=/b rootless"),
         ("rt check --json --bundle /b", "check bundle=/b json"),
+        ("rt explain -b /b --seccomp", "explain bundle=/b seccomp"),
     ];
     for (line, expected) in cases {
         assert_eq!(parse(line).0, expected, "{line}");

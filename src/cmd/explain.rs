@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::print;
 use crate::cli::Globals;
 use crate::host::Host;
 use crate::plan::explain::Line;
+use crate::plan::filter::explain_filter;
 
 /// Prints the plan of a bundle, one line for each operation: the step that does it, what it does, and in JSON also the
 /// pointer of what asked for it.
@@ -21,11 +23,15 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let bundle = path("bundle").unwrap_or(Path::new("."));
     let host = Host::read()?;
     let (found, faults) = examine(bundle, path("config"), &host, "ID", driver(globals)?);
-    let plan = match found {
-        Some((_, plan)) => faults.into_result(plan)?,
+    let (spec, plan) = match found {
+        Some(found) => faults.into_result(found)?,
         None => return Err(faults.into()),
     };
     plan.warnings.iter().for_each(|warning| globals.log.warn(&warning.to_string()));
+    if matches.get_flag("seccomp") {
+        let filter = plan.seccomp.as_ref().and_then(|filter| explain_filter(&spec, filter, &host));
+        return print(filter.context("config.json: /linux/seccomp is missing")?.as_bytes());
+    }
     let lines = plan.explain(&host);
     let text = if matches.get_flag("json") { as_json(&lines) } else { as_lines(&lines) };
     print(text.as_bytes())

@@ -48,7 +48,7 @@ pub const VERBS: &[Verb] = &[
     verb(LOOK, "state", "show one container as JSON", flags::state, state::run),
     verb(LOOK, "features", "show what this rt supports as JSON", flags::features, features::run),
     verb(WRITE, "spec", "write a config.json to begin with", flags::spec, spec::run),
-    verb(WRITE, "explain", "show what create and start would do", flags::check, explain::run),
+    verb(WRITE, "explain", "show what create and start would do", flags::explain, explain::run),
     verb(WRITE, "check", "show every fault of a config.json", flags::check, check::run),
 ];
 

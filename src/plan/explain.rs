@@ -138,10 +138,25 @@ impl Plan {
 
     fn explain_process(&self, lines: &mut Lines) {
         let Some(process) = &self.process else { return };
+        let at_the_end = process.no_new_privileges;
+        let filter = self.seccomp.as_ref().map(|filter| {
+            let returns: Vec<_> = filter.returns().into_keys().collect();
+            format!("load a system call filter of {} instructions: {}", filter.program.len(), returns.join(", "))
+        });
+        let pointer = || "/linux/seccomp".to_owned();
         for (step, text) in process.explain() {
+            // With the privilege that is dropped next.
+            if let (Some(filter), false) = (&filter, at_the_end)
+                && text.starts_with("effective")
+            {
+                lines.add_for(step, filter.clone(), pointer());
+            }
             lines.add(step, text);
         }
         lines.add_hooks("startContainer hooks", "startContainer", self.hooks.start_container());
+        if let (Some(filter), true) = (filter, at_the_end) {
+            lines.add_for("exec", filter, pointer());
+        }
         lines.add_for("exec", format!("execve {}", process.command()), "/process/args".to_owned());
         lines.add_hooks("poststart", "poststart", self.hooks.poststart());
         lines.add_hooks("delete", "poststop", self.hooks.poststop());

@@ -3,7 +3,7 @@
 use oci_spec::runtime::{Arch, LinuxSeccompAction};
 
 use super::process::ProcessPlan;
-use super::seccomp::{ACTIONS, SeccompFlags, SeccompHost, SeccompPlan, native_arch, plan_seccomp};
+use super::seccomp::{ACTIONS, SeccompFlags, SeccompHost, SeccompPlan, explain_profile, native_arch, plan_seccomp};
 use crate::error::Faults;
 use crate::host::Host;
 use crate::spec::Spec;
@@ -37,8 +37,7 @@ pub fn plan_filter(spec: &Spec, process: &ProcessPlan, host: &Host, faults: &mut
     };
     let still_needed = if process.no_new_privileges { NEEDED_AT_THE_END } else { NEEDED_BEFORE_THE_DROP };
     let flags = supported_flags(host.kernel);
-    let actions: Vec<LinuxSeccompAction> = ACTIONS.iter().map(|action| action.0).collect();
-    match plan_seccomp(seccomp, &SeccompHost { native, flags, actions: &actions, still_needed }) {
+    match plan_seccomp(seccomp, &SeccompHost { native, flags, actions: &actions(), still_needed }) {
         Err(fault) => {
             faults.error(fault.pointer, fault.reason);
             None
@@ -48,6 +47,20 @@ pub fn plan_filter(spec: &Spec, process: &ProcessPlan, host: &Host, faults: &mut
             Some(plan)
         }
     }
+}
+
+/// What the profile means, architecture by architecture, and the program that was made of it; for `rt explain
+/// --seccomp`, after `plan_filter` found nothing wrong.
+pub fn explain_filter(spec: &Spec, plan: &SeccompPlan, host: &Host) -> Option<String> {
+    let seccomp = spec.oci.linux().as_ref()?.seccomp().as_ref()?;
+    let flags = supported_flags(host.kernel);
+    let profile = SeccompHost { native: native_arch()?, flags, actions: &actions(), still_needed: &[] };
+    let profile = explain_profile(seccomp, &profile).ok()?;
+    Some(format!("{profile}\n{}", plan.disassemble()))
+}
+
+fn actions() -> Vec<LinuxSeccompAction> {
+    ACTIONS.iter().map(|action| action.0).collect()
 }
 
 fn check(plan: &SeccompPlan, native: Arch, faults: &mut Faults) {

@@ -27,6 +27,7 @@ impl ProcessPlan {
             say("credentials", Some(format!("groups [{}]", gids.join(" "))));
         }
         say("credentials", Some(format!("user {}:{}", self.uid, self.gid)));
+        say("credentials", Some(format!("umask {:04o}", self.umask)));
         for (name, set) in [
             ("effective", sets.effective),
             ("permitted", sets.permitted),
@@ -36,7 +37,6 @@ impl ProcessPlan {
             say("credentials", Some(format!("{name} capabilities: {}", List(set))));
         }
         say("credentials", self.no_new_privileges.then(|| "no new privileges".to_owned()));
-        say("credentials", Some(format!("umask {:04o}", self.umask)));
         lines
     }
 

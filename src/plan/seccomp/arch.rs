@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use oci_spec::runtime::Arch;
 
-use super::syscalls::{ARM_PRIVATE, Call, column};
+#[cfg(test)]
+use super::syscalls::Call;
+use super::syscalls::{ARM_PRIVATE, column};
 
 /// The bit that tells an x32 call from an x86_64 one.
 pub(super) const X32_BIT: u32 = 0x4000_0000;
@@ -41,6 +43,7 @@ impl Architecture {
     }
 
     /// The call with this name, with its base.
+    #[cfg(test)]
     pub(super) fn number(&self, call: Call) -> Option<u32> {
         call.number(self.column).map(|number| self.base + number)
     }

@@ -28,7 +28,7 @@ pub use action::ACTIONS;
 pub use arch::native_arch;
 pub use bpf::SockFilter;
 pub use explain::explain_profile;
-pub use flags::{FLAGS, SeccompFlags};
+pub use flags::SeccompFlags;
 
 use action::plan_action;
 use arch::Architecture;
