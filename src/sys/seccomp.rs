@@ -4,14 +4,17 @@
 use std::ffi::c_void;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+#[cfg(test)]
 use std::ptr;
 
 use libc::{c_int, c_long, c_uint, sock_filter, sock_fprog};
 
 const SET_MODE_FILTER: c_uint = 1;
+#[cfg(test)]
 const GET_ACTION_AVAIL: c_uint = 2;
 
 const NEW_LISTENER: u32 = 1 << 3;
+#[cfg(test)]
 const TSYNC_ESRCH: u32 = 1 << 4;
 
 /// Loads a filter into the calling process; there is no way back.
@@ -54,6 +57,7 @@ pub fn load_filter(program: &[sock_filter], flags: u32) -> io::Result<Option<Own
 /// int syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, const uint32_t *action);
 /// ```
 /// [seccomp(2)](https://man7.org/linux/man-pages/man2/seccomp.2.html)
+#[cfg(test)]
 pub fn has_action(action: u32) -> bool {
     seccomp(GET_ACTION_AVAIL, 0, (&raw const action).cast()).is_ok()
 }
@@ -62,6 +66,7 @@ pub fn has_action(action: u32) -> bool {
 ///
 /// [seccomp(2)](https://man7.org/linux/man-pages/man2/seccomp.2.html): without a program the kernel gets as far as
 /// EFAULT if it likes the flags.
+#[cfg(test)]
 pub fn supported_flags() -> u32 {
     let known = |flags: u32| match seccomp(SET_MODE_FILTER, flags, ptr::null()) {
         Err(error) => error.raw_os_error() == Some(libc::EFAULT),
