@@ -1,5 +1,7 @@
 //! `rt`, a low-level OCI runtime: config.json is compiled to a plan, and the plan is run.
 #![deny(unsafe_code)]
+// sys::entry has it.
+#![cfg_attr(not(test), no_main)]
 
 #[cfg(test)]
 mod architecture;
@@ -20,11 +22,15 @@ mod sys;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 use cli::{Asked, Dialect};
 
-fn main() -> ExitCode {
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
+
+/// Does what the command line says; gives the exit code.
+#[cfg_attr(test, allow(dead_code))]
+fn run() -> u8 {
     let argv: Vec<OsString> = std::env::args_os().collect();
     sys::process::keep_children();
     let is_protected = match cli::verb(&argv) {
@@ -35,13 +41,14 @@ fn main() -> ExitCode {
     match cli::parse(&argv, cmd::VERBS) {
         Ok(Asked::Print(text)) => {
             // When standard output is gone there is nobody to tell.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+            let mut out = std::io::stdout().lock();
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            SUCCESS
         }
         Ok(Asked::Run(verb, globals, matches)) => match is_protected.and_then(|()| (verb.run)(&globals, &matches)) {
             Ok(code) => {
                 globals.log.finish();
-                ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+                u8::try_from(code).unwrap_or(u8::MAX)
             }
             Err(error) => {
                 globals.log.error(&log::one_line(&error));
@@ -57,9 +64,9 @@ fn main() -> ExitCode {
 }
 
 /// The exit code of our own errors: exec's must not look like its program's, except to callers of crun.
-fn failure(verb: Option<&str>, dialect: Dialect) -> ExitCode {
+fn failure(verb: Option<&str>, dialect: Dialect) -> u8 {
     match (verb, dialect) {
-        (Some("exec"), Dialect::Rt | Dialect::Runc) => ExitCode::from(255),
-        _ => ExitCode::FAILURE,
+        (Some("exec"), Dialect::Rt | Dialect::Runc) => 255,
+        _ => FAILURE,
     }
 }

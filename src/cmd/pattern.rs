@@ -2,11 +2,11 @@
 
 use anyhow::bail;
 use clap::ArgMatches;
+use regex::Regex;
 
 use crate::cli::Globals;
 use crate::log;
 use crate::state::{Container, Missing, StateRoot};
-use crate::sys::regex::Regex;
 
 /// Does something to every container whose id matches, and goes on after a fault.
 ///

@@ -3,12 +3,13 @@
 
 pub mod bpf;
 pub mod credentials;
+#[cfg(not(test))]
+mod entry;
 pub mod fd;
 pub mod mount;
 pub mod namespace;
 pub mod net;
 pub mod process;
-pub mod regex;
 pub mod sched;
 pub mod seccomp;
 #[cfg(test)]
