@@ -27,31 +27,26 @@ pub(super) fn open_null() -> anyhow::Result<OwnedFd> {
 }
 
 /// One thing to put over many paths: the first one is the thing itself, all others are clones of it.
+///
+/// No clone is made that may not fit: to close one that was never placed takes a grace period of RCU.
 struct Cover {
     mount: OwnedFd,
     is_placed: bool,
-    /// A clone that did not fit where it was meant for.
-    spare: Option<OwnedFd>,
 }
 
 impl Cover {
     fn new(mount: OwnedFd) -> Cover {
-        Cover { mount, is_placed: false, spare: None }
+        Cover { mount, is_placed: false }
     }
 
     fn place(&mut self, target: BorrowedFd<'_>) -> nix::Result<()> {
-        if !self.is_placed {
-            move_mount(self.mount.as_fd(), target)?;
-            self.is_placed = true;
-            return Ok(());
+        if self.is_placed {
+            let clone = open_tree(self.mount.as_fd(), c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)?;
+            return move_mount(clone.as_fd(), target);
         }
-        let clone = match self.spare.take() {
-            Some(clone) => clone,
-            None => open_tree(self.mount.as_fd(), c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)?,
-        };
-        let result = move_mount(clone.as_fd(), target);
-        self.spare = result.is_err().then_some(clone);
-        result
+        move_mount(self.mount.as_fd(), target)?;
+        self.is_placed = true;
+        Ok(())
     }
 }
 
@@ -74,11 +69,10 @@ impl Root {
                 Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
                 Err(errno) => return Err(errno).with_context(object),
             };
-            match file.place(target.as_fd()) {
-                Ok(()) => continue,
-                // The kernel says so for a directory.
-                Err(Errno::ENOTDIR | Errno::EINVAL) => {}
-                Err(errno) => return Err(errno).with_context(object),
+            let status = fstat(&target).with_context(object)?;
+            if device::file_type(&status) != SFlag::S_IFDIR {
+                file.place(target.as_fd()).with_context(object)?;
+                continue;
             }
             let cover = match &mut directory {
                 Some(cover) => cover,
