@@ -62,7 +62,7 @@ pub fn parse(name: &str) -> Option<Capability> {
     if !is_known(name) {
         return None;
     }
-    serde_json::from_value(serde_json::Value::from(name.to_uppercase())).ok()
+    serde_json::from_str(&format!("\"{}\"", name.to_uppercase())).ok()
 }
 
 #[cfg(test)]
