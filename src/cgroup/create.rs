@@ -210,20 +210,20 @@ fn inherit_cpuset(directory: &Path) -> anyhow::Result<()> {
 
 /// A v1 cpuset begins without cpus and mems, and nobody can join it then: it takes those of its parent.
 fn fill_cpuset(directory: &Path) -> Result<(), Errno> {
-    if !file::read(&directory.join("cpuset.cpus"))?.trim().is_empty()
-        && !file::read(&directory.join("cpuset.mems"))?.trim().is_empty()
+    if !file::read_value(&directory.join("cpuset.cpus"))?.trim().is_empty()
+        && !file::read_value(&directory.join("cpuset.mems"))?.trim().is_empty()
     {
         return Ok(());
     }
     let parent = directory.parent().ok_or(Errno::ENOENT)?;
     for name in ["cpuset.cpus", "cpuset.mems"] {
-        if !file::read(&directory.join(name))?.trim().is_empty() {
+        if !file::read_value(&directory.join(name))?.trim().is_empty() {
             continue;
         }
-        let mut inherited = file::read(&parent.join(name))?;
+        let mut inherited = file::read_value(&parent.join(name))?;
         if inherited.trim().is_empty() {
             fill_cpuset(parent)?;
-            inherited = file::read(&parent.join(name))?;
+            inherited = file::read_value(&parent.join(name))?;
         }
         file::write(&directory.join(name), inherited.trim())?;
     }
@@ -233,7 +233,7 @@ fn fill_cpuset(directory: &Path) -> Result<(), Errno> {
 /// Enables the controllers from the tree's root down to the parent of `directory`.
 fn enable_controllers(directory: &Path, unified: &UnifiedPlan, resources: &ResourcePlan) -> anyhow::Result<()> {
     let missing = |directory: &Path| -> Result<Vec<&str>, Errno> {
-        let enabled = file::read(&directory.join("cgroup.controllers"))?;
+        let enabled = file::read_value(&directory.join("cgroup.controllers"))?;
         let is_enabled = |name: &str| enabled.split_whitespace().any(|e| e == name);
         Ok(unified.controllers.iter().map(String::as_str).filter(|c| !is_enabled(c)).collect())
     };

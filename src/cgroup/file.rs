@@ -49,6 +49,19 @@ pub fn read(path: &Path) -> Result<String, Errno> {
     }
 }
 
+/// Reads a file of one value, which the kernel gives in one piece: there is no second read to see its end.
+pub fn read_value(path: &Path) -> Result<String, Errno> {
+    let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut buffer = [0; 4096];
+    loop {
+        match nix::unistd::read(&fd, &mut buffer) {
+            Ok(length) => return Ok(String::from_utf8_lossy(&buffer[..length]).into_owned()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// The value of `key` in a file of lines `key value`, such as cgroup.events.
 pub fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))

@@ -56,7 +56,7 @@ fn freeze_v1(directory: &Path, limit: Duration) -> Result<bool, Errno> {
     loop {
         // Written again each time: a process that was just forked or moved in may have missed the first one.
         file::write(&state, "FROZEN")?;
-        if file::read(&state)?.trim() == "FROZEN" {
+        if file::read_value(&state)?.trim() == "FROZEN" {
             return Ok(true);
         }
         if !patience.pause() {
@@ -93,7 +93,7 @@ pub fn is_frozen(paths: &CgroupPaths) -> anyhow::Result<bool> {
         Some(Freezer::V2(directory)) => (directory.join("cgroup.freeze"), "0"),
         None => return Ok(false),
     };
-    match file::read(&path) {
+    match file::read_value(&path) {
         Ok(state) => Ok(state.trim() != thawed),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
         Err(errno) => Err(errno).with_context(|| format!("read {}", path.display())),

@@ -194,7 +194,7 @@ fn magic_of(path: &Path) -> Option<FsType> {
 }
 
 /// Reads a small file of the kernel's with as few system calls as possible.
-fn read_file(path: impl AsRef<Path>) -> anyhow::Result<String> {
+pub(super) fn read_file(path: impl AsRef<Path>) -> anyhow::Result<String> {
     use nix::fcntl::{OFlag, open};
     use nix::sys::stat::Mode;
     let path = path.as_ref();

@@ -35,7 +35,7 @@ impl Host {
         if kernel < OLDEST_KERNEL {
             bail!("this is Linux {}.{}: rt needs Linux {}.{}", kernel.0, kernel.1, OLDEST_KERNEL.0, OLDEST_KERNEL.1);
         }
-        let uid_map = std::fs::read_to_string("/proc/self/uid_map").context("read /proc/self/uid_map")?;
+        let uid_map = cgroup::read_file("/proc/self/uid_map")?;
         Ok(Host {
             kernel,
             euid: nix::unistd::geteuid().as_raw(),
