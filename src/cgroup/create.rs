@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
 use super::join::JoinFds;
-use super::{CgroupPaths, delegate, devices, file, freeze};
-use crate::plan::cgroup::{CgroupPlan, ResourcePlan, UnifiedPlan};
+use super::{CgroupPaths, controllers, delegate, devices, file, freeze};
+use crate::plan::cgroup::{CgroupPlan, ResourcePlan};
 
 /// How often a directory is made again when a parent vanishes meanwhile: another runtime may tidy up.
 const TRIES: usize = 5;
@@ -132,11 +132,17 @@ impl Cgroup {
                 Err(errno) if plan.optional && is_denied(errno) => return Ok(()),
                 result => result.with_context(|| format!("mkdir {}", directory.display()))?,
             };
+            // Below a threaded cgroup no process can be started.
+            if plan.optional && !controllers::takes_processes(directory) {
+                self.made.retain(|made| made != directory);
+                return super::remove::remove_directory(directory)
+                    .with_context(|| format!("rmdir {}", directory.display()));
+            }
             self.paths.v2 = Some(directory.clone());
             if !new {
                 check_unused(directory)?;
             }
-            enable_controllers(directory, unified, &plan.resources)?;
+            controllers::enable(directory, unified, &plan.resources)?;
             if let Some(owner) = plan.owner {
                 delegate::give(directory, owner)?;
             }
@@ -230,56 +236,6 @@ fn fill_cpuset(directory: &Path) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Enables the controllers from the tree's root down to the parent of `directory`.
-fn enable_controllers(directory: &Path, unified: &UnifiedPlan, resources: &ResourcePlan) -> anyhow::Result<()> {
-    let missing = |directory: &Path| -> Result<Vec<&str>, Errno> {
-        let enabled = file::read_value(&directory.join("cgroup.controllers"))?;
-        let is_enabled = |name: &str| enabled.split_whitespace().any(|e| e == name);
-        Ok(unified.controllers.iter().map(String::as_str).filter(|c| !is_enabled(c)).collect())
-    };
-    let read = || format!("read {}/cgroup.controllers", directory.display());
-    if unified.controllers.is_empty() || missing(directory).with_context(read)?.is_empty() {
-        return Ok(());
-    }
-    let mut refusal = None;
-    let mut above: Vec<&Path> = directory.ancestors().skip(1).take_while(|a| a.starts_with(&unified.mount)).collect();
-    above.reverse();
-    for parent in above {
-        let control = parent.join("cgroup.subtree_control");
-        let all: String = unified.controllers.iter().map(|c| format!("+{c} ")).collect();
-        match file::write(&control, all.trim_end()) {
-            Ok(()) => {}
-            // Processes of its own. Of the controllers cpu and pids alone it would take, but that makes it the root of
-            // a threaded tree, in which the container's directory is invalid.
-            Err(errno @ (Errno::EBUSY | Errno::EOPNOTSUPP)) => refusal = Some((parent, errno)),
-            // One that cannot be enabled must not keep the others away: cpu, while there are real-time processes.
-            Err(_) => {
-                for controller in &unified.controllers {
-                    if let Err(errno) = file::write(&control, &format!("+{controller}"))
-                        && resources.needs_v2(controller)
-                    {
-                        refusal = Some((parent, errno));
-                    }
-                }
-            }
-        }
-    }
-    let Some(controller) = missing(directory).with_context(read)?.into_iter().find(|c| resources.needs_v2(c)) else {
-        return Ok(());
-    };
-    match refusal {
-        Some((parent, errno)) => {
-            let hint = match errno {
-                Errno::EBUSY => " (it has processes of its own: cgroup v2 wants them in a child)",
-                _ => "",
-            };
-            Err(errno)
-                .with_context(|| format!("enable cgroup controller {controller} below {}{hint}", parent.display()))
-        }
-        None => bail!("cgroup {}: the {controller} controller cannot be enabled", directory.display()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testbed::{self, Testbed, skip};
@@ -296,7 +252,7 @@ mod tests {
         for directory in plan.paths.directories() {
             assert!(directory.is_dir(), "{directory:?}");
         }
-        cgroup.undo();
+        cgroup.undo().unwrap();
         for directory in plan.paths.directories() {
             assert!(!directory.parent().unwrap().parent().unwrap().exists(), "{directory:?}");
         }
@@ -325,7 +281,7 @@ mod tests {
     fn an_empty_cgroup_that_was_there_is_used_and_survives_undo() {
         let Some(testbed) = Testbed::new("{}") else { return };
         let mut again = Cgroup::create(&testbed.plan).unwrap();
-        again.undo();
+        again.undo().unwrap();
         assert!(testbed.paths().directories().all(Path::exists));
     }
 
@@ -352,21 +308,5 @@ mod tests {
             assert_eq!(file::read(&child.join(name)), file::read(&directory.join(name)));
             std::fs::remove_dir(&child).unwrap();
         }
-    }
-
-    #[test]
-    fn a_controller_that_cannot_be_enabled_is_named() {
-        let Some(mut testbed) = Testbed::new(r#"{"memory":{"limit":67108864}}"#) else { return };
-        if testbed.layout.version_of("memory") != Some(crate::host::cgroup::Version::V2) {
-            return skip("memory is not on cgroup v2");
-        }
-        let above = testbed.paths().v2.clone().unwrap();
-        testbed.spawn("exec sleep 100");
-        let mut plan = testbed.plan.clone();
-        plan.paths.v2 = Some(above.join("inner"));
-        let error = format!("{:#}", Cgroup::create(&plan).unwrap_err());
-        let expected = format!("enable cgroup controller memory below {} (it has processes", above.display());
-        assert!(error.starts_with(&expected) && error.contains("EBUSY"), "{error}");
-        assert!(!above.join("inner").exists());
     }
 }

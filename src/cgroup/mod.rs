@@ -1,6 +1,7 @@
 //! Control groups: limits, placement, freezing, statistics and removal on v1, v2 and hybrid hosts.
 
 mod apply;
+mod controllers;
 mod create;
 mod delegate;
 mod devices;
