@@ -22,26 +22,26 @@ pub fn enable(directory: &Path, unified: &UnifiedPlan, resources: &ResourcePlan)
     if unified.controllers.is_empty() || missing(directory).with_context(read)?.is_empty() {
         return Ok(());
     }
-    let mut refusal = None;
+    let mut refusals = Vec::new();
     let mut above: Vec<&Path> = directory.ancestors().skip(1).take_while(|a| a.starts_with(&unified.mount)).collect();
     above.reverse();
-    for parent in above {
+    for &parent in &above {
         if has_own_processes(parent) {
-            refusal = Some((parent, Errno::EBUSY));
+            refusals.push((parent, Errno::EBUSY));
             continue;
         }
         let control = parent.join("cgroup.subtree_control");
         let all: String = unified.controllers.iter().map(|c| format!("+{c} ")).collect();
         match file::write(&control, all.trim_end()) {
             Ok(()) => {}
-            Err(errno @ (Errno::EBUSY | Errno::EOPNOTSUPP)) => refusal = Some((parent, errno)),
+            Err(errno @ (Errno::EBUSY | Errno::EOPNOTSUPP)) => refusals.push((parent, errno)),
             // One that cannot be enabled must not keep the others away: cpu, while there are real-time processes.
             Err(_) => {
                 for controller in &unified.controllers {
                     if let Err(errno) = file::write(&control, &format!("+{controller}"))
                         && resources.needs_v2(controller)
                     {
-                        refusal = Some((parent, errno));
+                        refusals.push((parent, errno));
                     }
                 }
             }
@@ -50,7 +50,13 @@ pub fn enable(directory: &Path, unified: &UnifiedPlan, resources: &ResourcePlan)
     let Some(controller) = missing(directory).with_context(read)?.into_iter().find(|c| resources.needs_v2(c)) else {
         return Ok(());
     };
-    match refusal {
+    // Above it may be refused where somebody has enabled it already, and below nobody can have it.
+    let is_culprit = |parent: &&Path| {
+        let enabled = file::read(&parent.join("cgroup.subtree_control")).unwrap_or_default();
+        enabled.split_whitespace().all(|name| name != controller)
+    };
+    let culprit = above.iter().copied().find(is_culprit);
+    match refusals.into_iter().find(|(parent, _)| Some(*parent) == culprit) {
         Some((parent, errno)) => {
             let hint = match errno {
                 Errno::EBUSY => " (it has processes of its own: cgroup v2 wants them in a child)",
@@ -125,10 +131,10 @@ mod tests {
         let above = testbed.paths().v2.clone().unwrap();
         testbed.spawn("exec sleep 100");
         let mut plan = testbed.plan.clone();
-        plan.paths.v2 = Some(above.join("inner"));
+        plan.paths.v2 = Some(above.join("middle/inner"));
         let error = format!("{:#}", Cgroup::create(&plan).unwrap_err());
         let expected = format!("enable cgroup controller memory below {} (it has processes", above.display());
         assert!(error.starts_with(&expected) && error.contains("EBUSY"), "{error}");
-        assert!(!above.join("inner").exists());
+        assert!(!above.join("middle").exists());
     }
 }
