@@ -169,6 +169,8 @@ fn a_state_may_hold_more_or_less_than_this_rt_knows() {
         bundle: "/b".into(),
         own_mount_namespace: true,
         has_process: true,
+        has_start_hooks: true,
+        new_keyring: true,
         ..State::default()
     };
     assert_eq!(state, expected);
