@@ -268,16 +268,18 @@ pub fn rfc3339(moment: SystemTime) -> String {
 /// One read of conmon's takes 8191 bytes; a longer message would come without its end.
 const LONGEST_MESSAGE_BYTES: usize = 4096;
 
-/// A message as it is said: one line, cut where it is too long, its beginning kept because that names the operation.
+/// A message as it is said: one line, cut in its middle where it is too long. Its beginning names the operation, and
+/// its end the cause, which managers match.
 fn line_of(text: &str) -> String {
-    const ELLIPSIS: &str = "…";
-    let mut line = without_newlines(text);
-    if line.len() > LONGEST_MESSAGE_BYTES {
-        let end = (0..=LONGEST_MESSAGE_BYTES - ELLIPSIS.len()).rfind(|end| line.is_char_boundary(*end));
-        line.truncate(end.unwrap_or(0));
-        line.push_str(ELLIPSIS);
+    const ELLIPSIS: &str = " … ";
+    let line = without_newlines(text);
+    if line.len() <= LONGEST_MESSAGE_BYTES {
+        return line;
     }
-    line
+    let half = (LONGEST_MESSAGE_BYTES - ELLIPSIS.len()) / 2;
+    let first = (0..=half).rfind(|end| line.is_char_boundary(*end)).unwrap_or(0);
+    let last = (line.len() - half..line.len()).find(|start| line.is_char_boundary(*start)).unwrap_or(line.len());
+    format!("{}{ELLIPSIS}{}", &line[..first], &line[last..])
 }
 
 fn without_newlines(text: &str) -> String {
@@ -350,12 +352,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_between_letters() {
+    fn a_long_message_loses_its_middle_between_letters() {
         let long = "ü".repeat(100_000);
         for start in ["", "a", "ab"] {
-            let line = line_of(&format!("{start}{long}"));
-            assert!((4090..=4096).contains(&line.len()), "{}", line.len());
-            assert!(line.starts_with(start) && line.ends_with("ü…"));
+            let line = line_of(&format!("{start}{long}: the cause"));
+            assert!((4080..=4096).contains(&line.len()), "{}", line.len());
+            assert!(line.starts_with(start) && line.contains("ü … ü") && line.ends_with("ü: the cause"));
         }
         assert_eq!(line_of("short\nlines\n"), "short lines");
     }
