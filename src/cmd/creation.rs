@@ -105,8 +105,11 @@ pub fn examine(
     let Some(spec) = spec else { return (None, faults) };
     let (plan, mut found) = Plan::examine(&spec, host, id, driver);
     // In a mount namespace that is joined the root may be there all the same.
-    if !matches!(plan.namespaces.mount, Namespace::Join(_)) {
-        Root::look_at(&plan.rootfs, &mut found);
+    if !matches!(plan.namespaces.mount, Namespace::Join(_))
+        && let Err(errno) = Root::look_at(&plan.rootfs)
+    {
+        let cause = crate::log::describe_errno(errno);
+        found.error("/root/path", format!("{}: {cause}", plan.rootfs.path.display()));
     }
     faults.absorb(found);
     (Some((spec, plan)), faults)

@@ -33,7 +33,6 @@ pub use pivot::detach_inherited;
 pub use prepare::{Prepared, prepare};
 pub use procfs::{ProcFs, apply_sysctl};
 
-use crate::error::Faults;
 use crate::plan::rootfs::{Propagation, PropagationKind, RootfsPlan};
 use crate::sys::mount::{
     AT_RECURSIVE, MountAttr, OPEN_TREE_CLONE, is_mount_root, mount_setattr, move_mount, move_mount_to_path, open_tree,
@@ -97,16 +96,18 @@ impl Root {
 
     /// Looks whether there is a directory to be the root, before anything is made. What cannot be told from here, for
     /// lack of a right that INIT may have, is no fault.
-    pub fn look_at(plan: &RootfsPlan, faults: &mut Faults) {
-        let cause = match std::fs::metadata(&plan.path) {
-            Ok(status) if status.is_dir() => return,
-            Ok(_) => Errno::ENOTDIR,
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `ELOOP`.
+    pub fn look_at(plan: &RootfsPlan) -> nix::Result<()> {
+        match std::fs::metadata(&plan.path) {
+            Ok(status) if status.is_dir() => Ok(()),
+            Ok(_) => Err(Errno::ENOTDIR),
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => errno,
-                _ => return,
+                Some(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => Err(errno),
+                _ => Ok(()),
             },
-        };
-        faults.error("/root/path", format!("{}: {}", plan.path.display(), crate::log::describe_errno(cause)));
+        }
     }
 
     /// The root of a container that the caller has joined.
