@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::cgroups;
+
 /// A bundle directory that is removed with the value. Change `config` freely before the container is made.
 pub struct Bundle {
     pub dir: TempDir,
@@ -51,6 +53,18 @@ impl Bundle {
             *place = json!([]);
         }
         place.as_array_mut().expect("an array").push(value);
+        self
+    }
+
+    /// Asks for a limit of processes and of memory, where this machine has the controllers.
+    pub fn limited(mut self) -> Self {
+        for (controller, pointer, limit) in
+            [("pids", "/linux/resources/pids/limit", 100), ("memory", "/linux/resources/memory/limit", 64 << 20)]
+        {
+            if cgroups::directory(controller, "/").is_some() {
+                self = self.set(pointer, json!(limit));
+            }
+        }
         self
     }
 

@@ -25,7 +25,9 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
             Some(Hierarchy { path, controllers: list.split_whitespace().map(str::to_owned).collect(), v2: true })
         }
         "cgroup" => {
-            let controllers = right.nth(1)?.split(',').map(str::to_owned).collect();
+            let options =
+                right.nth(1)?.split(',').filter(|option| !["rw", "ro", "xattr", "clone_children"].contains(option));
+            let controllers = options.map(str::to_owned).collect();
             Some(Hierarchy { path, controllers, v2: false })
         }
         _ => None,

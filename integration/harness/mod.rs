@@ -20,6 +20,15 @@ macro_rules! skip {
     }};
 }
 
+/// Leaves the test where the machine has not this cgroup controller, on v1 or on v2.
+macro_rules! need_controller {
+    ($name:literal) => {
+        if $crate::harness::cgroups::directory($name, "/").is_none() {
+            skip!("no {} controller here", $name);
+        }
+    };
+}
+
 /// Leaves the test when the runtime under test is not `rt`: it is about a promise of `rt`'s own.
 macro_rules! only_rt {
     () => {

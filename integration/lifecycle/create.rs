@@ -129,7 +129,7 @@ fn what_cannot_be_applied_leaves_nothing() {
 /// The last mount fails, after cgroups, namespaces and the first mounts were made.
 #[test]
 fn a_late_failure_undoes_what_was_made() {
-    let bundle = Bundle::sleeping().set("/linux/resources/pids/limit", json!(50));
+    let bundle = Bundle::sleeping().limited();
     let container = Container::new(bundle.mount("nosuchfs", "none", "/mnt", &[]));
     container.create().refused_with(&["nosuchfs"]);
     container.assert_nothing_left();

@@ -1,14 +1,12 @@
 //! runtime.md, "Delete".
 
-use serde_json::json;
-
 use crate::harness::runtime::eventually;
 use crate::harness::{Bundle, Container, cgroups, leaks};
 
 /// "Deleting a container MUST delete the resources that were created during the `create` step."
 #[test]
 fn delete_removes_everything() {
-    let container = Container::new(Bundle::args(&["true"]).set("/linux/resources/pids/limit", json!(50)));
+    let container = Container::new(Bundle::args(&["true"]).limited());
     container.launch().until("stopped");
     container.delete().ok();
     assert!(container.state().is_none());

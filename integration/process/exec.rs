@@ -197,3 +197,118 @@ fn exec_can_be_given_capabilities() {
     let value = u64::from_str_radix(output.split_whitespace().nth(1).unwrap(), 16).unwrap();
     assert_ne!(value & (1 << 5), 0, "{output}");
 }
+
+/// The user, groups, environment and working directory of the config are the defaults.
+#[test]
+fn exec_begins_with_what_the_config_says() {
+    let user = json!({ "uid": 1000, "gid": 1001, "additionalGids": [1002], "umask": 0o027 });
+    let bundle = Bundle::sleeping().set("/process/user", user).set("/process/cwd", json!("/tmp"));
+    let container = Container::new(bundle.push("/process/env", json!("FROM=config")));
+    container.launch();
+    let output = container.exec_sh("id -u; id -g; id -G; pwd; echo $FROM").ok().stdout;
+    assert_eq!(output, "1000\n1001\n1001 1002\n/tmp\nconfig\n");
+}
+
+/// `--additional-gids`, repeated and short.
+#[test]
+fn exec_can_be_given_groups() {
+    if runtime().kind == Kind::Crun {
+        skip!("crun has no such flag");
+    }
+    let container = sleeping();
+    let args = ["exec", "-u", "1000:1000", "-g", "7", "-g", "8", &container.id, "id", "-G"];
+    assert_eq!(container.call(&args).ok().stdout, "1000 7 8\n");
+}
+
+/// A program is looked up in the PATH that `--env` gives.
+#[test]
+fn exec_searches_the_given_path() {
+    let bundle = Bundle::sleeping().file("/opt/mine", "#!/bin/sh\necho found\n", 0o755);
+    let container = Container::new(bundle);
+    container.launch();
+    let outcome = container.call(&["exec", "--env", "PATH=/opt", &container.id, "mine"]);
+    assert_eq!(outcome.ok().stdout, "found\n");
+}
+
+/// The resource limits and oomScoreAdj of the config hold for exec too.
+#[test]
+fn exec_has_the_limits_of_the_config() {
+    let limits = json!([{ "type": "RLIMIT_NOFILE", "soft": 33, "hard": 44 }]);
+    let container =
+        Container::new(Bundle::sleeping().set("/process/rlimits", limits).set("/process/oomScoreAdj", json!(123)));
+    container.launch();
+    assert_eq!(container.exec_sh("ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj").ok().stdout, "33\n44\n123\n");
+}
+
+/// `--preserve-fds` hands descriptors to the program of exec.
+#[test]
+fn exec_can_be_given_descriptors() {
+    let container = sleeping();
+    let file = container.home.path().join("given");
+    std::fs::write(&file, "through fd 3\n").unwrap();
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "exec 3<\"$0\"; exec \"$@\""])
+        .arg(&file)
+        .arg(&runtime().path)
+        .arg("--root")
+        .arg(container.root());
+    command.args(["exec", "--preserve-fds", "1", &container.id, "sh", "-c", "cat <&3"]);
+    assert_eq!(outcome(command).ok().stdout, "through fd 3\n");
+}
+
+/// A process file with mistakes is refused with their place; the container does not notice.
+#[test]
+fn exec_of_a_bad_process_file_is_refused() {
+    let container = sleeping();
+    let file = container.home.path().join("process.json");
+    let path = file.to_str().unwrap();
+    let rows = [
+        ("{", "process.json"),
+        (r#"{ "user": { "uid": 0, "gid": 0 }, "cwd": "relative", "args": ["true"] }"#, "/cwd"),
+        (r#"{ "user": { "uid": 0, "gid": 0 }, "cwd": "/", "args": [] }"#, "/args"),
+    ];
+    for (text, words) in rows {
+        if runtime().kind != Kind::Rt && words == "/cwd" {
+            continue; // crun takes it
+        }
+        std::fs::write(&file, text).unwrap();
+        container.call(&["exec", "--process", path, &container.id]).refused_with(&[words]);
+    }
+    std::fs::remove_file(&file).unwrap();
+    container.call(&["exec", "--process", path, &container.id]).refused_with(&["process.json"]);
+    assert_eq!(container.status(), "running");
+}
+
+/// An exec without a program is refused.
+#[test]
+fn exec_needs_a_program() {
+    let container = sleeping();
+    container.exec(&[]).refused();
+}
+
+/// What exec started and left behind ends with the container.
+#[test]
+fn the_children_of_exec_end_with_the_container() {
+    let container = Container::new(Bundle::sleeping().without_namespace("pid"));
+    container.launch();
+    container.exec_sh("setsid sleep 1000 > /dev/null 2>&1 & exit 0").ok();
+    container.delete_force().ok();
+    container.assert_nothing_left();
+}
+
+/// Many at once, each with its own status.
+#[test]
+fn many_execs_at_once() {
+    let container = sleeping();
+    let children: Vec<_> = (0..16)
+        .map(|code| {
+            let mut command = container.command();
+            command.args(["exec", &container.id, "sh", "-c", &format!("exit {code}")]);
+            command.spawn().unwrap()
+        })
+        .collect();
+    for (code, child) in (0..).zip(children) {
+        assert_eq!(crate::harness::runtime::wait(child, "exec"), code);
+    }
+}

@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::harness::runtime::eventually;
 use crate::harness::{Bundle, Container, Kind, leaks, runtime};
 
 const ROUNDS: u32 = 60;
 
 /// A container that has something of everything to lose: limits, mounts, hooks.
 fn rich() -> Container {
-    let bundle = Bundle::sleeping().set("/linux/resources/pids/limit", serde_json::json!(100));
-    let bundle = bundle.set("/linux/resources/memory/limit", serde_json::json!(64 << 20));
-    Container::new(bundle.hook("createRuntime", "true").hook("poststop", "true"))
+    Container::new(Bundle::sleeping().limited().hook("createRuntime", "true").hook("poststop", "true"))
 }
 
 /// Starts `command` and kills it after each `step` of the time that it takes, so that every instant is met.
@@ -154,4 +153,60 @@ fn a_killed_init_is_noticed() {
     container.start().refused();
     container.delete().ok();
     container.assert_nothing_left();
+}
+
+/// Starts `sleep` under this pid, which must be free; `None` when another process is always faster.
+fn stranger_with_pid(pid: i32) -> Option<std::process::Child> {
+    for _ in 0..200 {
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        if child.id().cast_signed() == pid {
+            return Some(child);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    None
+}
+
+/// The pid of a container that has died belongs to somebody else now: he is not the container, and not to be killed.
+#[test]
+fn a_reused_pid_is_a_stranger() {
+    let container = rich();
+    container.launch();
+    let pid = container.pid();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    eventually("the pid is free", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    let Some(mut stranger) = stranger_with_pid(pid) else {
+        skip!("ns_last_pid cannot be set here");
+    };
+    let status = container.status();
+    let kill = container.kill("KILL");
+    let exec = container.exec(&["true"]);
+    container.delete_force().ok();
+    let alive = stranger.try_wait().unwrap().is_none();
+    stranger.kill().ok();
+    stranger.wait().unwrap();
+    assert!(alive, "a process that is not the container's was killed");
+    assert_eq!(status, "stopped");
+    kill.refused_with(&["container not running"]);
+    exec.refused();
+    container.assert_nothing_left();
+}
+
+/// A state that was written before a reboot, under a root that survived it: nobody of today is that container.
+#[test]
+fn a_state_of_another_boot_is_stopped() {
+    only_rt!();
+    let container = rich();
+    container.launch();
+    let file = container.root().join(&container.id).join("state.json");
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(boot_id.trim()), "the state holds the boot id: {text}");
+    std::fs::write(&file, text.replace(boot_id.trim(), "00000000-0000-4000-8000-000000000000")).unwrap();
+    assert_eq!(container.status(), "stopped");
+    container.kill("KILL").refused_with(&["container not running"]);
+    std::fs::write(&file, text).unwrap();
+    assert_eq!(container.status(), "running");
 }
