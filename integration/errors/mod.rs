@@ -147,14 +147,6 @@ fn several_faults_are_all_named() {
     container.assert_nothing_left();
 }
 
-/// seccomp is asked for and cannot be given yet: refused, never ignored. Until its own issue is done.
-#[test]
-fn seccomp_is_applied_or_refused_but_never_ignored() {
-    let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["sethostname"], "action": "SCMP_ACT_ERRNO" }] });
-    let bundle = Bundle::args(&["hostname", "x"]).set("/linux/seccomp", seccomp).capabilities(&["CAP_SYS_ADMIN"]);
-    assert_ne!(Container::new(bundle).run().code, 0);
-}
-
 /// A config.json that is a directory, a fifo that nobody writes, or unreadable is refused without hanging.
 #[test]
 fn a_config_json_that_is_no_file_is_refused() {

@@ -76,6 +76,10 @@ expect 'an ulimit' 0 '77' run --rm --ulimit nofile=77:77 --ulimit nproc=999:999 
 expect 'a user namespace' 0 '*100000*' run --rm --uidmap 0:100000:1000 --gidmap 0:100000:1000 localhost/box cat /proc/self/uid_map
 expect 'privileged' 0 'yes' run --rm --privileged localhost/box echo yes
 expect 'the host pid namespace' 0 '' run --rm --pid host localhost/box sh -c 'test $$ != 1'
+if [ -e /usr/share/containers/seccomp.json ]; then
+    profile=seccomp=/usr/share/containers/seccomp.json
+    expect "podman's own seccomp profile" 0 'Seccomp:?2' podman run --rm --network none --security-opt $profile localhost/box grep Seccomp: /proc/self/status
+fi
 # podman knows what a runtime can do by the name it is registered under, not by its path
 expect 'no cgroups' 0 'yes' podman --runtime "${runtime##*/}" run --rm --cgroups disabled --network none localhost/box echo yes
 

@@ -2,6 +2,7 @@
 
 mod images;
 mod races;
+mod seccomp;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,91 @@
+//! config-linux.md, "Seccomp".
+
+use serde_json::{Value, json};
+
+use crate::harness::{Bundle, Container};
+
+/// A bundle with one rule beside the default of allowing everything.
+fn with_rule(script: &str, rule: Value) -> Bundle {
+    Bundle::sh(script).set("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] }))
+}
+
+fn deny_mkdir(action: &str) -> Value {
+    json!({ "names": ["mkdir", "mkdirat"], "action": action })
+}
+
+/// "`action`: the action for seccomp rules": SCMP_ACT_ERRNO gives EPERM where nothing else is said.
+#[test]
+fn a_denied_call_fails_with_eperm() {
+    let container = Container::new(with_rule("mkdir /new 2>&1; echo end", deny_mkdir("SCMP_ACT_ERRNO")));
+    let output = container.run().ok().stdout;
+    assert!(output.contains("Operation not permitted") && output.ends_with("end\n"), "{output}");
+    assert!(!container.bundle.rootfs("/new").exists());
+}
+
+/// "`errnoRet`: the errno return code to use."
+#[test]
+fn a_denied_call_fails_as_asked() {
+    let mut rule = deny_mkdir("SCMP_ACT_ERRNO");
+    rule["errnoRet"] = json!(28);
+    let output = Container::new(with_rule("mkdir /new 2>&1; true", rule)).run().ok().stdout;
+    assert!(output.contains("No space left on device"), "{output}");
+}
+
+/// "SCMP_ACT_KILL_PROCESS": the program ends by SIGSYS.
+#[test]
+fn a_forbidden_call_kills() {
+    let container = Container::new(with_rule("(mkdir /new); echo $?", deny_mkdir("SCMP_ACT_KILL_PROCESS")));
+    assert!(container.run().ok().stdout.contains("159\n"));
+}
+
+/// "`args`: the specific syscall in seccomp": only the calls whose argument has the value.
+#[test]
+fn a_rule_may_look_at_an_argument() {
+    let rule = json!({ "names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [{ "index": 1, "value": 10, "op": "SCMP_CMP_EQ" }] });
+    let script = "kill -0 $$ && echo zero; kill -12 $$ && echo twelve; kill -10 $$ 2>/dev/null || echo ten";
+    assert_eq!(Container::new(with_rule(script, rule)).run().ok().stdout, "zero\ntwelve\nten\n");
+}
+
+/// A profile that denies by default lets through what it names; names that no kernel here knows are passed over.
+#[test]
+fn what_is_not_named_is_denied_by_default() {
+    let mut rule = deny_mkdir("SCMP_ACT_ALLOW");
+    rule["names"] = json!(["chown", "fchownat", "a_call_of_the_future"]);
+    let bundle = with_rule("mkdir /new && echo made", rule);
+    assert_eq!(Container::new(bundle).run().ok().stdout, "made\n");
+}
+
+/// The filter is on the program, and on what exec starts.
+#[test]
+fn exec_has_the_filter_too() {
+    let bundle = with_rule("sleep 1000", deny_mkdir("SCMP_ACT_ERRNO"));
+    let container = Container::new(bundle);
+    container.launch();
+    let output = container.exec_sh("mkdir /new 2>&1; grep Seccomp: /proc/self/status /proc/1/status").ok().stdout;
+    assert!(output.contains("Operation not permitted"), "{output}");
+    assert_eq!(output.matches("Seccomp:\t2").count(), 2, "{output}");
+}
+
+/// Without noNewPrivileges the filter is loaded while the runtime still may.
+#[test]
+fn a_filter_needs_no_no_new_privileges() {
+    let bundle = with_rule("mkdir /new 2>/dev/null || echo denied", deny_mkdir("SCMP_ACT_ERRNO"));
+    let bundle =
+        bundle.set("/process/noNewPrivileges", json!(false)).set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "denied\n");
+}
+
+/// "When the action doesn't support an errno, the runtime MUST print an error and fail", and what it does not know.
+#[test]
+fn a_bad_profile_is_refused() {
+    only_rt!();
+    let mut rule = deny_mkdir("SCMP_ACT_ALLOW");
+    rule["errnoRet"] = json!(1);
+    let bad_argument = json!({ "names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [{ "index": 6, "value": 1, "op": "SCMP_CMP_EQ" }] });
+    for rule in [rule, deny_mkdir("SCMP_ACT_NOSUCH"), bad_argument, json!({ "names": [], "action": "SCMP_ACT_ERRNO" })]
+    {
+        let container = Container::new(with_rule("true", rule));
+        container.run().refused_with(&["/linux/seccomp"]);
+        container.assert_nothing_left();
+    }
+}
