@@ -28,6 +28,9 @@ use cli::{Asked, Dialect};
 const SUCCESS: u8 = 0;
 const FAILURE: u8 = 1;
 
+#[cfg(not(test))]
+sys::entry::begin_with!(run);
+
 /// Does what the command line says; gives the exit code.
 #[cfg_attr(test, allow(dead_code))]
 fn run() -> u8 {

@@ -3,18 +3,29 @@
 //! That one makes 14 system calls, twice in each `run`: among them it reads /proc/self/maps and sets up a signal
 //! stack, to tell of a stack overflow in words. Here a stack overflow is a plain SIGSEGV. What must stay, stays.
 
-use std::ffi::{c_char, c_int};
-
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// `int main(int argc, char *argv[]);` — the words are read by `std::env`, which the C library has told of them.
-#[unsafe(no_mangle)]
-extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+/// Makes `$run`, which gives the exit code, the program's beginning: `int main(int argc, char *argv[]);`
+///
+/// The words of the command line are read by `std::env`, which the C library has told of them.
+macro_rules! begin_with {
+    ($run:path) => {
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn main(_argc: std::ffi::c_int, _argv: *const *const std::ffi::c_char) -> std::ffi::c_int {
+            $crate::sys::entry::prepare();
+            std::ffi::c_int::from($run())
+        }
+    };
+}
+pub(crate) use begin_with;
+
+/// What of Rust's start-up must stay.
+pub fn prepare() {
     open_standard_streams();
     // SAFETY: no handler function is installed; writing to a closed pipe is an error from now on, and not our end.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
-    c_int::from(crate::run())
 }
 
 /// A descriptor of ours that got the number of a closed standard stream would be written to as one: `/dev/null` goes

@@ -4,7 +4,7 @@
 pub mod bpf;
 pub mod credentials;
 #[cfg(not(test))]
-mod entry;
+pub mod entry;
 pub mod fd;
 pub mod mount;
 pub mod namespace;
