@@ -24,6 +24,7 @@ mod tests {
 
     use super::*;
     use crate::plan::rootfs::MOUNT_OPTIONS;
+    use crate::plan::seccomp::{ACTIONS, FLAGS};
     use crate::spec::capability::CAPABILITIES;
 
     fn names(features: &Value, pointer: &str) -> Vec<String> {
@@ -38,6 +39,18 @@ mod tests {
         let options: Vec<&str> = MOUNT_OPTIONS.iter().map(|option| option.name).collect();
         assert_eq!(names(&features, "/mountOptions"), options);
         assert_eq!(names(&features, "/linux/capabilities"), CAPABILITIES);
+        let mut actions = names(&features, "/linux/seccomp/actions");
+        // Refused until a listener can be handed out.
+        actions.push("SCMP_ACT_NOTIFY".to_owned());
+        actions.sort();
+        let mut known: Vec<&str> = ACTIONS.iter().map(|action| action.1).collect();
+        known.sort_unstable();
+        assert_eq!(actions, known);
+        let mut flags = names(&features, "/linux/seccomp/knownFlags");
+        flags.sort();
+        let mut known: Vec<&str> = FLAGS.iter().map(|flag| flag.1).collect();
+        known.sort_unstable();
+        assert_eq!(flags, known);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub use action::ACTIONS;
 pub use arch::native_arch;
 pub use bpf::SockFilter;
 pub use explain::explain_profile;
+#[cfg(test)]
+pub use flags::FLAGS;
 pub use flags::SeccompFlags;
 
 use action::plan_action;
