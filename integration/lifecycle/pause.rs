@@ -1,5 +1,7 @@
 //! `pause` and `resume`: a status of the runtime's own, "they MUST be used to represent new runtime states".
 
+use std::process::Stdio;
+
 use crate::harness::runtime::eventually;
 use crate::harness::{Bundle, Container};
 
@@ -53,4 +55,20 @@ fn exec_into_a_paused_container_is_refused() {
     container.exec(&["true"]).refused_with(&["paused"]);
     container.call(&["resume", &container.id]).ok();
     container.exec(&["true"]).ok();
+}
+
+/// With --ignore-paused it waits instead, as with runc, and runs when the container is resumed.
+#[test]
+fn exec_may_wait_for_a_paused_container() {
+    only_rt!(); // crun has no such flag
+    let container = Container::new(Bundle::sleeping());
+    container.launch();
+    container.call(&["pause", &container.id]).ok();
+    let mut command = container.command();
+    command.args(["exec", "--ignore-paused", &container.id, "sh", "-c", "exit 7"]);
+    let mut waiting = command.stdin(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(waiting.try_wait().unwrap(), None, "nothing runs in a paused container");
+    container.call(&["resume", &container.id]).ok();
+    assert_eq!(waiting.wait().unwrap().code(), Some(7));
 }

@@ -31,6 +31,14 @@ impl JoinFds {
         if freeze::is_frozen(paths)? {
             bail!("cannot exec in a paused container");
         }
+        JoinFds::open_even_if_paused(paths)
+    }
+
+    /// The same, also for a container that is paused: whoever joins it waits until it is resumed.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open_even_if_paused(paths: &CgroupPaths) -> anyhow::Result<JoinFds> {
         let mut joins = JoinFds::default();
         for (controllers, directory) in &paths.v1 {
             joins.open_v1(controllers, directory)?;

@@ -78,7 +78,8 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     };
     let detach = matches.get_flag("detach");
     let mut join = Join::new(&process, filter.as_ref(), &namespaces, &host, &settings, init.as_fd());
-    join.cgroup = Some(JoinFds::open(&state.cgroup)?);
+    join.cgroup =
+        Some(if ignore_paused { JoinFds::open_even_if_paused(&state.cgroup)? } else { JoinFds::open(&state.cgroup)? });
     join.cgroup_of = Some((&state.cgroup, state.pid));
     join.procfs = Some(ProcFs::open()?);
     if !namespaces.mount.is_own() {
