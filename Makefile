@@ -22,7 +22,7 @@ run: build rootfs ## Watch a container live and die
 	@$(SUDO) spec-examples/run.sh hello
 
 examples: build rootfs ## Run every example and compare what it prints with what it should
-	@$(NEED) busybox-static iproute2 uidmap util-linux
+	@$(NEED) busybox-static iproute2 procps uidmap util-linux
 	@RUNTIME=$(RUNTIME) spec-examples/check.sh
 
 unit: ## The tests beside the code
@@ -30,11 +30,11 @@ unit: ## The tests beside the code
 	cargo test --locked --bin rt
 
 integration: build ## The end-to-end tests; RUNTIME=crun or runc runs them against another
-	@$(NEED) busybox-static iproute2 util-linux $(filter crun runc,$(RUNTIME))
+	@$(NEED) busybox-static iproute2 procps uidmap util-linux $(filter crun runc,$(RUNTIME))
 	RUNTIME=$(RUNTIME) integration/run.sh $(TEST)
 
 managers: build ## rt under podman, in a machine of its own
-	@$(NEED) busybox-static iproute2 util-linux podman crun conmon
+	@$(NEED) busybox-static iproute2 procps util-linux podman crun conmon
 	@integration/managers/podman-smoke.sh
 
 test: unit examples managers integration ## Everything
