@@ -33,6 +33,10 @@ integration: build ## The end-to-end tests; RUNTIME=crun or runc runs them again
 	@$(NEED) busybox-static iproute2 procps uidmap util-linux $(filter crun runc,$(RUNTIME))
 	RUNTIME=$(RUNTIME) integration/run.sh $(TEST)
 
+spec-coverage: ## That docs/spec-coverage/ quotes every MUST; SPEC=DIR is a checkout of the runtime spec
+	@$(NEED) python3
+	@integration/spec-musts.py $(or $(SPEC),$(error SPEC=DIR: a checkout of github.com/opencontainers/runtime-spec, v1.3.0))
+
 managers: build ## rt under podman, in a machine of its own
 	@$(NEED) busybox-static iproute2 procps util-linux podman crun conmon
 	@integration/managers/podman-smoke.sh
@@ -64,4 +68,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help build rootfs run examples unit integration managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help build rootfs run examples unit integration spec-coverage managers test bench bench-seccomp lint fmt install uninstall clean

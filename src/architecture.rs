@@ -81,7 +81,7 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
@@ -303,7 +303,7 @@ fn the_checks_see_what_they_look_for() {
     assert_eq!(Vec::from_iter(imports(&code, &module)), ["cgroup", "g", "log"]);
 }
 
-fn top() -> &'static Path {
+pub(crate) fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

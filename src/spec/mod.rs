@@ -190,4 +190,6 @@ fn escape(key: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod tests;
