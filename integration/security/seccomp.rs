@@ -1,5 +1,7 @@
 //! config-linux.md, "Seccomp".
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Bundle, Container};
@@ -73,6 +75,53 @@ fn a_filter_needs_no_no_new_privileges() {
     let bundle =
         bundle.set("/process/noNewPrivileges", json!(false)).set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
     assert_eq!(Container::new(bundle).run().ok().stdout, "denied\n");
+}
+
+/// A profile may be older than the kernel: under the filter rt itself needs nothing that is newer than Linux 2.6.28,
+/// and little that is older.
+#[test]
+fn a_profile_may_know_no_new_system_calls() {
+    let denied = [
+        "faccessat2",
+        "close_range",
+        "openat2",
+        "clone3",
+        "pidfd_open",
+        "pidfd_send_signal",
+        "execveat",
+        "statx",
+        "getpid",
+    ];
+    let rule = json!({ "names": denied, "action": "SCMP_ACT_KILL_PROCESS" });
+    for no_new_privileges in [false, true] {
+        let bundle = with_rule("", rule.clone())
+            .set("/process/args", json!(["sleep", "1000"]))
+            .set("/process/noNewPrivileges", json!(no_new_privileges))
+            .set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+        let container = Container::new(bundle);
+        container.launch();
+        assert_eq!(container.exec(&["grep", "Seccomp:", "/proc/1/status"]).ok().stdout, "Seccomp:\t2\n");
+    }
+}
+
+/// The program is looked for before the filter is there, and yet with no more than the program's own rights.
+#[test]
+fn a_program_that_its_user_may_not_execute_is_refused_at_create_with_a_filter_too() {
+    let rule = deny_mkdir("SCMP_ACT_ERRNO");
+    for user in [json!({ "uid": 1000, "gid": 1000 }), json!({ "uid": 0, "gid": 0 })] {
+        let bundle = with_rule("", rule.clone())
+            .file("/private/program", "#!/bin/sh\n", 0o755)
+            .set("/process/args", json!(["/private/program"]))
+            .set("/process/noNewPrivileges", json!(false))
+            .set("/process/user", user)
+            .capabilities(&[]);
+        let private = bundle.rootfs("/private");
+        std::os::unix::fs::chown(&private, Some(2000), Some(2000)).expect("chown");
+        std::fs::set_permissions(&private, PermissionsExt::from_mode(0o700)).expect("chmod");
+        let container = Container::new(bundle);
+        container.create().refused();
+        container.assert_nothing_left();
+    }
 }
 
 /// "When the action doesn't support an errno, the runtime MUST print an error and fail", and what it does not know.

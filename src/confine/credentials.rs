@@ -1,7 +1,7 @@
 //! Users, groups, capabilities, no_new_privs, umask, session keyring.
 //!
 //! In this order: `drop_bounding` (needs CAP_SETPCAP), `set_ids` (needs CAP_SETUID and CAP_SETGID, keeps the permitted
-//! set), `set_capabilities`, `set_no_new_privileges`.
+//! set), `restrict_effective` and `regain_effective` as it is needed, `set_capabilities`, `set_no_new_privileges`.
 
 use std::ffi::CString;
 
@@ -68,6 +68,16 @@ pub fn set_ids(plan: &ProcessPlan, groups: Groups) -> Result<()> {
         prctl::set_keepcaps(true).context("keep capabilities")?;
     }
     setresuid(uid, uid, uid).with_context(|| format!("set user {uid}"))
+}
+
+/// Leaves only those capabilities effective that the plan's program will have; `regain_effective` is the way back.
+///
+/// # Errors
+/// None in practice.
+pub fn restrict_effective(plan: &ProcessPlan) -> Result<()> {
+    let own = sys::capget().context("read capabilities")?;
+    let effective = plan.capabilities.effective & own.permitted;
+    sys::capset(sys::CapabilitySets { effective, ..own }).context("make capabilities ineffective")
 }
 
 /// Makes all permitted capabilities effective: setresuid(2) to a user other than root leaves them permitted only.

@@ -11,19 +11,9 @@ use crate::spec::Spec;
 /// What follows the filter when it is the very last thing: with `noNewPrivileges`, loading it takes no privilege.
 const NEEDED_AT_THE_END: &[&str] = &["execve"];
 
-/// What follows it otherwise: it is loaded while CAP_SYS_ADMIN is there, before the capabilities are dropped.
-const NEEDED_BEFORE_THE_DROP: &[&str] = &[
-    "capget",
-    "prctl",
-    "capset",
-    "newfstatat",
-    "faccessat2",
-    "sendmsg",
-    "recvfrom",
-    "accept4",
-    "close_range",
-    "execve",
-];
+/// What follows it otherwise: it is loaded while CAP_SYS_ADMIN is there, before the capabilities are dropped. Nothing
+/// newer than Linux 2.6.28, so that old profiles need not know it.
+const NEEDED_BEFORE_THE_DROP: &[&str] = &["capget", "prctl", "capset", "sendmsg", "recvfrom", "accept4", "execve"];
 
 /// Compiles `linux.seccomp` for a process of the container; `None` when there is none.
 ///

@@ -52,9 +52,10 @@ impl<'a> Init<'a> {
         ("limits", Self::limit),
         ("labels", Self::label),
         ("environment", Self::prepare_program),
-        ("credentials", Self::drop_privileges),
+        ("credentials", Self::become_user),
         // As the container's user: what it may not execute is refused now, not at start.
         ("executable", Self::find_executable),
+        ("capabilities", Self::drop_capabilities),
         ("ready", Self::report_ready),
         ("start", Self::await_start),
         (START_HOOKS, Self::run_start_hooks),
@@ -94,6 +95,8 @@ pub struct Init<'a> {
     pub state: Vec<u8>,
     /// The program, from the step that completes its environment on.
     pub program: Option<Program>,
+    /// Our pid in the container, asked for before a filter could deny it.
+    pub pid: i32,
 }
 
 /// Runs all steps; the last one becomes the user's program.
@@ -111,6 +114,7 @@ pub fn main(init: &mut Init<'_>) -> ! {
 impl Init<'_> {
     fn reset_signals(&mut self) -> anyhow::Result<()> {
         process::reset_signals().context("reset signals")?;
+        self.pid = std::process::id().cast_signed();
         // With whatever secrets the caller has.
         process::wipe_environment();
         // Whatever happens to RUNTIME before the state is on disk, INIT does not outlive it.
@@ -203,7 +207,7 @@ impl Init<'_> {
         if !self.plan.has_create_hooks() {
             return Ok(());
         }
-        self.channel.send(&Message::HooksPlease { pid: own_pid() })?;
+        self.channel.send(&Message::HooksPlease { pid: self.pid })?;
         match self.channel.receive()? {
             Some(Message::HooksDone { state }) => self.state = state,
             other => bail!(unexpected(other.as_ref())),
@@ -261,19 +265,13 @@ impl Init<'_> {
         privileges::close_others(self.settings.preserve_fds, &keep)
     }
 
-    fn drop_privileges(&mut self) -> anyhow::Result<()> {
-        if let Some(process) = self.plan.process.as_ref() {
-            for text in privileges::drop_privileges(process, self.plan.seccomp.as_ref(), self.settings)? {
-                self.channel.send(&Message::Warning { text })?;
-            }
-        }
-        // It is lost with the old credentials.
-        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
-    }
-
     fn prepare_program(&mut self) -> anyhow::Result<()> {
         self.program = self.plan.process.as_ref().map(Program::prepare);
         Ok(())
+    }
+
+    fn become_user(&mut self) -> anyhow::Result<()> {
+        self.plan.process.as_ref().map_or(Ok(()), |process| privileges::become_user(process, self.settings))
     }
 
     fn find_executable(&mut self) -> anyhow::Result<()> {
@@ -283,8 +281,17 @@ impl Init<'_> {
         }
     }
 
+    fn drop_capabilities(&mut self) -> anyhow::Result<()> {
+        let Some(process) = self.plan.process.as_ref() else { return Ok(()) };
+        let filter = self.plan.seccomp.as_ref();
+        for text in privileges::drop_capabilities(process, filter, self.settings.preserve_fds)? {
+            self.channel.send(&Message::Warning { text })?;
+        }
+        Ok(())
+    }
+
     fn report_ready(&mut self) -> anyhow::Result<()> {
-        self.channel.send(&Message::Ready { pid: own_pid() })?;
+        self.channel.send(&Message::Ready { pid: self.pid })?;
         self.expect(&Message::Committed)?;
         process::die_with_parent(None).context("prctl PR_SET_PDEATHSIG")?;
         self.channel.send(&Message::Detached)
@@ -333,11 +340,6 @@ pub fn become_root(plan: &crate::plan::namespaces::NamespacePlan) -> anyhow::Res
     let gid = Gid::from_raw(crate::plan::namespaces::first_id(&plan.gid_mappings));
     nix::unistd::setresgid(gid, gid, gid).with_context(|| format!("setresgid {gid} in the user namespace"))?;
     nix::unistd::setresuid(uid, uid, uid).with_context(|| format!("setresuid {uid} in the user namespace"))
-}
-
-/// Our pid in the container.
-fn own_pid() -> i32 {
-    std::process::id().cast_signed()
 }
 
 fn unexpected(message: Option<&Message>) -> String {

@@ -40,8 +40,9 @@ impl<'a> Join<'a> {
         ("console", Self::open_console),
         ("labels", Self::label),
         ("environment", Self::prepare_program),
-        ("credentials", Self::drop_privileges),
+        ("credentials", Self::become_user),
         ("executable", Self::find_executable),
+        ("capabilities", Self::drop_capabilities),
         ("exec", Self::execute),
     ];
 }
@@ -303,21 +304,24 @@ impl<'a> Join<'a> {
         privileges::close_others(self.settings.preserve_fds, &[self.channel()?.as_fd()])
     }
 
-    fn drop_privileges(&mut self) -> anyhow::Result<()> {
-        for text in privileges::drop_privileges(self.process, self.filter, self.settings)? {
-            self.channel()?.send(&Message::Warning { text })?;
-        }
-        // It is lost with the old credentials.
-        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
-    }
-
     fn prepare_program(&mut self) -> anyhow::Result<()> {
         self.program = Some(Program::prepare(self.process));
         Ok(())
     }
 
+    fn become_user(&mut self) -> anyhow::Result<()> {
+        privileges::become_user(self.process, self.settings)
+    }
+
     fn find_executable(&mut self) -> anyhow::Result<()> {
         self.program.as_mut().context("no environment was made")?.find(self.process)
+    }
+
+    fn drop_capabilities(&mut self) -> anyhow::Result<()> {
+        for text in privileges::drop_capabilities(self.process, self.filter, self.settings.preserve_fds)? {
+            self.channel()?.send(&Message::Warning { text })?;
+        }
+        Ok(())
     }
 
     fn execute(&mut self) -> anyhow::Result<()> {

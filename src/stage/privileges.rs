@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::Uid;
 
 use super::settings::Settings;
 use crate::confine::credentials::{
-    Groups, drop_bounding, regain_effective, set_capabilities, set_ids, set_no_new_privileges, set_umask,
+    Groups, drop_bounding, regain_effective, restrict_effective, set_capabilities, set_ids, set_no_new_privileges,
+    set_umask,
 };
 use crate::confine::{cwd, executable, home, limits};
 use crate::plan::process::ProcessPlan;
@@ -34,15 +36,11 @@ pub fn close_others(preserve_fds: u32, keep: &[BorrowedFd<'_>]) -> anyhow::Resul
     kernel::close_from_except(3 + preserve_fds, keep).context("close_range")
 }
 
-/// The working directory and the credentials; gives what could not be granted.
+/// The working directory, the bounding set and the ids. The permitted capabilities stay for [`drop_capabilities`].
 ///
 /// The directory comes first, with the power to look everywhere; where not even that helps (a network file system
 /// that trusts no root), the container's user may have more luck.
-pub fn drop_privileges(
-    process: &ProcessPlan,
-    filter: Option<&SeccompPlan>,
-    settings: &Settings,
-) -> anyhow::Result<Vec<String>> {
+pub fn become_user(process: &ProcessPlan, settings: &Settings) -> anyhow::Result<()> {
     cwd::create_cwd(process)?;
     let is_there = cwd::try_enter_cwd(process)?;
     drop_bounding(process)?;
@@ -56,16 +54,37 @@ pub fn drop_privileges(
         cwd::enter_cwd(process)?;
     }
     set_umask(process);
+    stay_hidden()
+}
+
+/// The capabilities, and the filter that takes privilege to load; gives what could not be granted.
+pub fn drop_capabilities(
+    process: &ProcessPlan,
+    filter: Option<&SeccompPlan>,
+    preserve_fds: u32,
+) -> anyhow::Result<Vec<String>> {
     if let (Some(filter), false) = (filter, process.no_new_privileges) {
+        // Not later: a profile may be older than close_range(2). What is opened from here on closes by itself.
+        close_on_exec(preserve_fds)?;
         // Without noNewPrivileges it takes CAP_SYS_ADMIN, which goes next.
         regain_effective()?;
         load_filter(filter)?;
     }
     let refused = set_capabilities(process)?;
     set_no_new_privileges(process)?;
-    // The kernel has just made us dumpable again, as far as /proc/sys/fs/suid_dumpable goes.
-    nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
+    stay_hidden()?;
     Ok(refused)
+}
+
+/// A change of credentials has made us dumpable again, as far as /proc/sys/fs/suid_dumpable goes, and free of our
+/// parent's fate.
+fn stay_hidden() -> anyhow::Result<()> {
+    nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
+    kernel::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
+}
+
+fn close_on_exec(preserve_fds: u32) -> anyhow::Result<()> {
+    kernel::close_on_exec_from(3 + preserve_fds).context("close_range")
 }
 
 /// The container's program with all that execve needs.
@@ -82,11 +101,13 @@ impl Program {
         Program { env, path: CString::default() }
     }
 
-    /// Finds the program, as the container's user: what it may not execute is refused now.
+    /// Finds the program, as the container's user with its capabilities: what it may not execute is refused now.
+    /// Before the filter is there: a profile may be older than faccessat2(2).
     ///
     /// # Errors
     /// In the phrases that managers look for.
     pub fn find(&mut self, process: &ProcessPlan) -> anyhow::Result<()> {
+        restrict_effective(process)?;
         let Some(args0) = process.args.first() else { bail!("process/args must not be empty") };
         self.path = executable::find(args0, process.variable("PATH"))?;
         Ok(())
@@ -94,12 +115,10 @@ impl Program {
 
     /// Becomes the program; comes back with an error only.
     pub fn execute(&self, process: &ProcessPlan, filter: Option<&SeccompPlan>, preserve_fds: u32) -> anyhow::Error {
-        if let Err(errno) = kernel::close_on_exec_from(3 + preserve_fds) {
-            return anyhow::Error::from(errno).context("close_range");
-        }
-        if let (Some(filter), true) = (filter, process.no_new_privileges)
-            && let Err(error) = load_filter(filter)
-        {
+        let is_filtered = filter.is_some() && !process.no_new_privileges;
+        let prepared = if is_filtered { Ok(()) } else { close_on_exec(preserve_fds) };
+        let loaded = prepared.and_then(|()| filter.filter(|_| !is_filtered).map_or(Ok(()), load_filter));
+        if let Err(error) = loaded {
             return error;
         }
         executable::exec_error(&self.path, kernel::exec(&self.path, &process.args, &self.env))

@@ -303,6 +303,7 @@ impl Runtime<'_> {
             root: None,
             state: Vec::new(),
             program: None,
+            pid: 0,
         }
     }
 

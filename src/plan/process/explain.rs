@@ -34,9 +34,9 @@ impl ProcessPlan {
             ("inheritable", sets.inheritable),
             ("ambient", sets.ambient),
         ] {
-            say("credentials", Some(format!("{name} capabilities: {}", List(set))));
+            say("capabilities", Some(format!("{name} capabilities: {}", List(set))));
         }
-        say("credentials", self.no_new_privileges.then(|| "no new privileges".to_owned()));
+        say("capabilities", self.no_new_privileges.then(|| "no new privileges".to_owned()));
         lines
     }
 
