@@ -1,5 +1,6 @@
 //! The command line: the flags, strings, formats and exit codes that the managers above depend on.
 
+mod captured;
 mod flags;
 mod log;
 mod reports;

@@ -37,6 +37,15 @@ fn the_template_in_words() {
 }
 
 #[test]
+fn what_managers_write_is_planned_without_a_fault() {
+    for (name, text) in crate::spec::captured::CAPTURED {
+        let spec = Spec::from_text("/bundle".into(), text.as_bytes().to_vec()).expect(name);
+        let (_, faults) = Plan::examine(&spec, &host(), "c1", Driver::Cgroupfs);
+        assert_eq!(faults.errors, [], "{name}");
+    }
+}
+
+#[test]
 fn every_rare_thing_has_its_line_and_its_pointer() {
     let mut config = template();
     config["process"]["oomScoreAdj"] = json!(-5);

@@ -17,6 +17,8 @@ use crate::error::{Fault, Faults};
 use shape::Shape;
 
 pub mod capability;
+#[cfg(test)]
+pub mod captured;
 mod check;
 mod check_linux;
 mod check_process;

@@ -2,22 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::captured::CAPTURED;
 use super::*;
 
 /// Every property of OCI 1.3.0 for Linux, and the sections of other platforms.
 const FULL: &str = include_str!("captured/full.json");
-
-const CAPTURED: [(&str, &str); 9] = [
-    ("runc spec", include_str!("captured/runc-spec.json")),
-    ("runc spec --rootless", include_str!("captured/runc-spec-rootless.json")),
-    ("crun spec", include_str!("captured/crun-spec.json")),
-    ("podman", include_str!("captured/podman.json")),
-    ("podman --privileged", include_str!("captured/podman-privileged.json")),
-    ("docker", include_str!("captured/docker.json")),
-    ("docker with limits", include_str!("captured/docker-limits.json")),
-    ("ctr", include_str!("captured/ctr.json")),
-    ("ctr --seccomp", include_str!("captured/ctr-seccomp.json")),
-];
 
 /// The smallest configuration that can be started.
 fn minimal() -> Value {
@@ -588,7 +577,7 @@ fn no_text_makes_it_panic() {
 #[test]
 #[ignore = "a measurement"]
 fn how_fast() {
-    for (name, text) in CAPTURED.into_iter().chain([("full", FULL)]) {
+    for (name, text) in CAPTURED.iter().copied().chain([("full", FULL)]) {
         let mut best = [f64::MAX; 3];
         for _ in 0..300 {
             let start = std::time::Instant::now();

@@ -1,0 +1,86 @@
+# Checks of one manager: sourced by its script. Prints each check, and a sum in the form "docker: N passed, M failed".
+#   RUNTIME=crun|runc|PATH   the runtime under the manager [target/release/rt]
+here=$(cd "$(dirname "$0")/../.." && pwd)
+runtime=${RUNTIME:-$here/target/release/rt}
+case $runtime in */*) ;; *) runtime=$(command -v "$runtime") || { echo "$0: $RUNTIME: not found" >&2; exit 2; } ;; esac
+case $runtime in /*) ;; *) runtime=$here/$runtime ;; esac
+runtime_name=${runtime##*/}
+
+# Everything happens in the throw-away machine.
+if [ -z "${RT_CONTAINED:-}" ]; then
+    [ -x "$runtime" ] || { echo "$0: $runtime: not found (make build)" >&2; exit 2; }
+    RUNTIME=$runtime exec "$here/integration/managers/machine.sh" "$here/integration/managers/${0##*/}" "$@"
+fi
+
+passed=0 failed=0 skipped=0 manager=$(basename "$0" .sh)
+
+pass() { passed=$((passed + 1)); echo "ok    $1"; }
+fail() { failed=$((failed + 1)); echo "FAIL  $1: $2"; }
+skip() { skipped=$((skipped + 1)); echo "skip  $1: $2"; }
+
+# expect WHAT CODE OUTPUT COMMAND...   runs COMMAND; OUTPUT is a shell pattern for all of its standard output
+expect() {
+    what=$1 code=$2 output=$3; shift 3
+    got=0; printed=$("$@" 2> /tmp/stderr < /dev/null) || got=$?
+    case $got:$printed in
+        $code:$output) pass "$what" ;;
+        *) fail "$what" "exit code $got, printed '$printed'"; head -c 2000 /tmp/stderr ;;
+    esac
+}
+
+# expect_error WHAT CODE WORDS COMMAND...   as expect, with a pattern for standard error
+expect_error() {
+    what=$1 code=$2 words=$3; shift 3
+    got=0; "$@" > /tmp/stdout 2> /tmp/stderr < /dev/null || got=$?
+    case "$got:$(cat /tmp/stderr)" in
+        $code:$words) pass "$what" ;;
+        *) fail "$what" "exit code $got, complained '$(head -c 2000 /tmp/stderr)'" ;;
+    esac
+}
+
+# soon COMMAND...   waits until COMMAND works, for at most 15 s
+soon() {
+    tries=0
+    until "$@" > /dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -lt 150 ] || return 1
+        sleep 0.1
+    done
+}
+
+# printed OUTPUT COMMAND...   whether COMMAND prints what the pattern OUTPUT says
+printed() {
+    wanted=$1; shift
+    case $("$@" 2>/dev/null) in $wanted) true ;; *) false ;; esac
+}
+
+# expect_soon WHAT OUTPUT COMMAND...   COMMAND prints OUTPUT sooner or later
+expect_soon() {
+    what=$1 output=$2; shift 2
+    if soon printed "$output" "$@"; then pass "$what"; else fail "$what" "printed '$("$@" 2>&1)'"; fi
+}
+
+# The image of all tests: busybox with its applets as hard links, as a tar file.
+image() {
+    [ -e /tmp/image.tar ] || {
+        "$here/spec-examples/rootfs.sh" /tmp/image
+        tar -C /tmp/image -cf /tmp/image.tar .
+    }
+    echo /tmp/image.tar
+}
+
+# has VERB   whether the runtime knows a command
+has() { "$runtime" "$1" --help > /dev/null 2>&1; }
+
+# Nothing of a container may be left: no state, no cgroup of its own, no mount of its root.
+expect_nothing_left() {
+    left=$(find "/run/$runtime_name" -mindepth 1 -maxdepth 1 ! -name '.*' 2>/dev/null || true)
+    expect 'nothing is left of the state' 0 '' echo "$left"
+}
+
+# sum   the last line, and the exit code
+sum() {
+    tail=; [ $skipped = 0 ] || tail=", $skipped skipped"
+    echo "$manager: $passed passed, $failed failed$tail ($runtime_name)"
+    [ $failed = 0 ]
+}

@@ -1,0 +1,71 @@
+# Starts the daemons of Docker and containerd in the throw-away machine, and makes images for them: sourced.
+
+# archive NAME COMMAND...   an image as `docker save` writes it: the busybox layer, and a command in JSON
+archive() {
+    name=$1 command=$2
+    layer=$(image)
+    folder=/tmp/archive-$name
+    [ -e "$folder.tar" ] || {
+        mkdir -p "$folder"
+        ln "$layer" "$folder/layer.tar"
+        printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=/bin"],"Cmd":%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+            "$(dpkg --print-architecture)" "$command" "$(sha256sum "$layer" | cut -d' ' -f1)" > "$folder/config.json"
+        echo "[{\"Config\":\"config.json\",\"RepoTags\":[\"localhost/$name:latest\"],\"Layers\":[\"layer.tar\"]}]" > "$folder/manifest.json"
+        tar -C "$folder" -cf "$folder.tar" manifest.json config.json layer.tar
+    }
+    echo "$folder.tar"
+}
+
+# start_docker RUNTIME FLAGS...   dockerd with RUNTIME as its default; its log is /var/log/dockerd
+start_docker() {
+    named=${1##*/} default=$1; shift
+    case $named in runc) add= ;; *) add="--add-runtime $named=$default" ;; esac
+    [ -e /run/containerd/containerd.sock ] || start_containerd "$default"
+    # shellcheck disable=SC2086
+    dockerd --containerd /run/containerd/containerd.sock $add --default-runtime "$named" --exec-opt native.cgroupdriver=cgroupfs \
+        --default-ulimit nofile=1024:"$(ulimit -Hn)" --storage-driver overlay2 "$@" > /var/log/dockerd 2>&1 &
+    docker_pid=$!
+    soon docker version || { echo "dockerd does not answer"; tail -n 20 /var/log/dockerd; exit 1; }
+}
+
+stop_docker() {
+    kill "$docker_pid"
+    wait "$docker_pid" || true
+}
+
+# start_containerd RUNTIME   containerd, whose CRI handler `under-test` is RUNTIME; its log is /var/log/containerd
+start_containerd() {
+    cri='plugins."io.containerd.grpc.v1.cri"'
+    cat > /etc/containerd/config.toml <<CONF
+version = 2
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/var/lib/containerd/opt"
+[$cri]
+  sandbox_image = "localhost/pause:latest"
+  restrict_oom_score_adj = true
+  [$cri.cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "/etc/cni/net.d"
+  [$cri.containerd]
+    snapshotter = "overlayfs"
+    default_runtime_name = "under-test"
+    [$cri.containerd.runtimes.under-test]
+      runtime_type = "io.containerd.runc.v2"
+      [$cri.containerd.runtimes.under-test.options]
+        BinaryName = "$1"
+CONF
+    cat > /etc/cni/net.d/10-bridge.conflist <<CONF
+{ "cniVersion": "0.4.0", "name": "pods", "plugins": [
+  { "type": "bridge", "bridge": "pods0", "isGateway": true, "ipMasq": true,
+    "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.112.0.0/16" }]], "routes": [{ "dst": "0.0.0.0/0" }] } },
+  { "type": "portmap", "capabilities": { "portMappings": true } } ] }
+CONF
+    containerd ${CONTAINERD_ROOT:+--root "$CONTAINERD_ROOT"} > /var/log/containerd 2>&1 &
+    containerd_pid=$!
+    soon ctr version || { echo "containerd does not answer"; tail -n 20 /var/log/containerd; exit 1; }
+}
+
+stop_containerd() {
+    kill "$containerd_pid"
+    wait "$containerd_pid" || true
+}
