@@ -13,6 +13,7 @@ mod console;
 mod error;
 mod host;
 mod log;
+mod netdev;
 mod plan;
 mod rootfs;
 mod spec;

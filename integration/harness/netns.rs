@@ -33,6 +33,50 @@ impl Drop for NetworkNamespace {
     }
 }
 
+/// A pair of veth devices in the test's own network namespace; gone with the value, wherever they are by then.
+pub struct Veth {
+    pub name: String,
+    pub peer: String,
+}
+
+impl Veth {
+    /// Makes one, both ends up; `None` where the machine has no veth devices.
+    pub fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let [name, peer] = ["a", "b"].map(|end| format!("v{number}{end}{}", std::process::id()));
+        if !ip(&["link", "add", &name, "type", "veth", "peer", "name", &peer]) {
+            return None;
+        }
+        let veth = Self { name, peer };
+        assert!([&veth.name, &veth.peer].into_iter().all(|end| ip(&["link", "set", end, "up"])));
+        Some(veth)
+    }
+
+    /// Gives the first end an address.
+    pub fn address(self, address: &[&str]) -> Self {
+        assert!(ip(&[&["addr", "add"], address, &["dev", &self.name]].concat()), "{address:?}");
+        self
+    }
+
+    /// What `ip -o addr show` says of the first end, without its number; empty when it is not here.
+    pub fn shown(&self) -> String {
+        shown(&[], &self.name)
+    }
+}
+
+impl Drop for Veth {
+    fn drop(&mut self) {
+        Command::new("ip").args(["link", "delete", &self.peer]).stderr(std::process::Stdio::null()).status().ok();
+    }
+}
+
+/// What `ip FLAGS -o addr show dev NAME` says, one address a line; empty when there is no such device.
+pub fn shown(flags: &[&str], name: &str) -> String {
+    let output = Command::new("ip").args(flags).args(["-o", "addr", "show", "dev", name]).output().expect("run ip");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// Runs `ip args…` and says whether it worked.
 pub fn ip(args: &[&str]) -> bool {
     Command::new("ip").args(args).status().is_ok_and(|status| status.success())

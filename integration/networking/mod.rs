@@ -1,5 +1,7 @@
 //! Networks as a newcomer expects them.
 
+mod devices;
+
 use std::process::Command;
 
 use serde_json::json;

@@ -9,6 +9,7 @@ use clap::ArgMatches;
 use crate::cli::{CgroupManager, Globals};
 use crate::error::Faults;
 use crate::host::Host;
+use crate::netdev;
 use crate::plan::Plan;
 use crate::plan::cgroup::Driver;
 use crate::plan::namespaces::Namespace;
@@ -110,6 +111,11 @@ pub fn examine(
     {
         let cause = crate::log::describe_errno(errno);
         found.error("/root/path", format!("{}: {cause}", plan.rootfs.path.display()));
+    }
+    for device in &plan.net_devices {
+        if let Err(errno) = netdev::look_at(device) {
+            found.error(device.pointer(), format!("{}: {}", device.host_name, crate::log::describe_errno(errno)));
+        }
     }
     faults.absorb(found);
     (Some((spec, plan)), faults)

@@ -48,6 +48,9 @@ impl Plan {
                 lines.add("id maps", format!("write {:?} to {file}", id_map(mappings)));
             }
         }
+        for device in &self.net_devices {
+            lines.add_for("network devices", device.to_string(), device.pointer());
+        }
         if let Some(devices) = &cgroup.resources.devices {
             devices.to_string().lines().for_each(|line| lines.add("resources", line));
         }

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod explain;
 pub mod filter;
 pub mod namespaces;
+pub mod net_devices;
 pub mod process;
 pub mod rootfs;
 pub mod seccomp;
@@ -17,6 +18,7 @@ use crate::spec::Spec;
 use cgroup::{CgroupPlan, plan_cgroup};
 use filter::plan_filter;
 use namespaces::{NamespacePlan, plan_namespaces};
+use net_devices::{NetDevice, plan_net_devices};
 use process::{ProcessPlan, plan_process};
 use rootfs::{RootfsPlan, Sysctl, plan_rootfs, plan_sysctl};
 use seccomp::SeccompPlan;
@@ -26,6 +28,8 @@ use seccomp::SeccompPlan;
 pub struct Plan {
     /// Which namespaces are new, joined or inherited.
     pub namespaces: NamespacePlan,
+    /// Network devices that are moved into the container's network namespace.
+    pub net_devices: Vec<NetDevice>,
     /// The mount tree.
     pub rootfs: RootfsPlan,
     /// Where the container's cgroups are, and what is written to them.
@@ -52,6 +56,7 @@ impl Plan {
     pub fn examine(spec: &Spec, host: &Host, id: &str, cgroup_driver: cgroup::Driver) -> (Plan, Faults) {
         let mut faults = spec.warnings.clone();
         let namespaces = plan_namespaces(spec, host, &mut faults);
+        let net_devices = plan_net_devices(spec, host, &mut faults);
         let rootfs = plan_rootfs(spec, host, &namespaces, &mut faults);
         let cgroup = plan_cgroup(spec, host, id, cgroup_driver, &mut faults);
         let process = spec.oci.process().as_ref().map(|process| {
@@ -64,6 +69,7 @@ impl Plan {
         let sysctl = plan_sysctl(spec, &namespaces, &mut faults);
         let plan = Plan {
             namespaces,
+            net_devices,
             rootfs,
             cgroup,
             process,
@@ -84,6 +90,12 @@ impl Plan {
         self.namespaces.cgroup.is_new() && !matches!(host.cgroup, Layout::Unified { .. })
     }
 
+    /// Whether INIT waits for the runtime between the namespaces and pivot_root: for hooks, or for network devices,
+    /// which sysctls may be about.
+    pub fn waits_before_pivot(&self) -> bool {
+        self.has_create_hooks() || !self.net_devices.is_empty()
+    }
+
     /// Whether hooks run between the namespaces and pivot_root.
     pub fn has_create_hooks(&self) -> bool {
         let any = |hooks: &Option<Vec<_>>| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
@@ -94,9 +106,6 @@ impl Plan {
 /// What the OCI spec has and this rt does not: refused, never ignored.
 fn refuse_unknown(spec: &Spec, faults: &mut Faults) {
     let Some(linux) = spec.oci.linux() else { return };
-    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        faults.error("/linux/netDevices", "this rt cannot move network devices yet");
-    }
     if linux.intel_rdt().is_some() {
         faults.error("/linux/intelRdt", "this rt does not know resctrl yet");
     }

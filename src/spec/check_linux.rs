@@ -152,20 +152,36 @@ fn check_net_devices(linux: &Linux, namespaces: &Namespaces<'_>, faults: &mut Fa
     if namespaces.of(LinuxNamespaceType::Network).is_none() {
         faults.error("/linux/netDevices", "needs a network namespace in /linux/namespaces");
     }
-    let is_bad = |name: &str| {
-        name.len() > LONGEST_DEVICE_NAME
-            || ["", ".", ".."].contains(&name)
-            || name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace())
-    };
-    for (host_name, device) in devices {
+    let mut places: Vec<(&str, &str)> = Vec::new();
+    let mut names: Vec<_> = devices.iter().collect();
+    names.sort_by_key(|(host_name, _)| *host_name);
+    for (host_name, device) in names {
         let pointer = format!("/linux/netDevices/{}", escape(host_name));
-        if is_bad(host_name) {
-            faults.error(pointer.clone(), "is not the name of a network device");
-        }
-        if let Some(name) = device.name().as_deref().filter(|name| is_bad(name)) {
+        // Go programs write the empty string for "absent".
+        let asked = device.name().as_deref().filter(|name| !name.is_empty());
+        let name = asked.unwrap_or(host_name);
+        if is_bad_device_name(host_name) || host_name.contains('%') {
+            faults.error(pointer, "is not the name of a network device");
+        } else if host_name == "lo" {
+            faults.error(pointer, "the loopback device belongs to its network namespace: it cannot be moved");
+        } else if is_bad_device_name(name) || name.replacen("%d", "", 1).contains('%') {
             faults.error(format!("{pointer}/name"), format!("{name:?} is not the name of a network device"));
+        } else if name == "lo" {
+            faults.error(format!("{pointer}/name"), "every network namespace has its lo already");
+        } else if let Some((_, other)) = places.iter().find(|(taken, _)| *taken == name && !name.contains('%')) {
+            let reason = format!("{name:?} is taken by /linux/netDevices/{}", escape(other));
+            faults.error(if asked.is_some() { format!("{pointer}/name") } else { pointer }, reason);
+        } else {
+            places.push((name, host_name));
         }
     }
+}
+
+/// What the kernel takes for no name of a device.
+fn is_bad_device_name(name: &str) -> bool {
+    name.len() > LONGEST_DEVICE_NAME
+        || ["", ".", ".."].contains(&name)
+        || name.contains(|c: char| matches!(c, '/' | ':' | '\0' | '\x0b') || c.is_ascii_whitespace())
 }
 
 fn check_paths(linux: &Linux, faults: &mut Faults) {

@@ -394,6 +394,37 @@ fn user_namespaces_need_good_mappings() {
 }
 
 #[test]
+fn names_of_network_devices_are_looked_at() {
+    let fine = json!({"eth0": {}, "eth1": {"name": "net%d"}, "eth2": {"name": "net%d"}, "eth3": {"name": ""}, "é": {}});
+    let cases = [
+        (fine, None),
+        (json!({"": {}}), Some("/: is not the name of a network device")),
+        (json!({"..": {}}), Some("/..: is not the name of a network device")),
+        (json!({"a/b": {}}), Some("/a~1b: is not the name of a network device")),
+        (json!({"a:1": {}}), Some("/a:1: is not the name of a network device")),
+        (json!({"eth%d": {}}), Some("/eth%d: is not the name of a network device")),
+        (json!({"lo": {}}), Some("/lo: the loopback device belongs to its network namespace: it cannot be moved")),
+        (json!({"a": {"name": "lo"}}), Some("/a/name: every network namespace has its lo already")),
+        (json!({"a": {"name": "a b"}}), Some("/a/name: \"a b\" is not the name of a network device")),
+        (json!({"a": {"name": "."}}), Some("/a/name: \".\" is not the name of a network device")),
+        (
+            json!({"a": {"name": "1234567890123456"}}),
+            Some("/a/name: \"1234567890123456\" is not the name of a network device"),
+        ),
+        (json!({"a": {"name": "%d%d"}}), Some("/a/name: \"%d%d\" is not the name of a network device")),
+        (json!({"a": {"name": "x"}, "b": {"name": "x"}}), Some("/b/name: \"x\" is taken by /linux/netDevices/a")),
+        (json!({"a": {"name": "b"}, "b": {}}), Some("/b: \"b\" is taken by /linux/netDevices/a")),
+    ];
+    for (devices, expected) in cases {
+        let mut config = with("/linux/namespaces", json!([{"type": "network"}]));
+        put(&mut config, "/linux/netDevices", devices);
+        let expected: Vec<String> =
+            expected.iter().map(|fault| format!("config.json: /linux/netDevices{fault}")).collect();
+        assert_eq!(lines(&config), expected);
+    }
+}
+
+#[test]
 fn five_mistakes_are_five_lines() {
     let mut config = minimal();
     put(&mut config, "/ociVersion", json!(7));

@@ -204,7 +204,7 @@ impl Init<'_> {
     }
 
     fn run_create_hooks(&mut self) -> anyhow::Result<()> {
-        if !self.plan.has_create_hooks() {
+        if !self.plan.waits_before_pivot() {
             return Ok(());
         }
         self.channel.send(&Message::HooksPlease { pid: self.pid })?;

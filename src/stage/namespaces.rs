@@ -31,6 +31,11 @@ impl JoinFd {
         self.flag == CloneFlags::CLONE_NEWPID
     }
 
+    /// Whether it is the network namespace.
+    pub fn is_network(&self) -> bool {
+        self.flag == CloneFlags::CLONE_NEWNET
+    }
+
     /// Enters it.
     ///
     /// # Errors
@@ -59,6 +64,18 @@ fn open(path: &Path, flag: CloneFlags, name: &'static str) -> anyhow::Result<Joi
         Err(errno) => return Err(errno).with_context(place),
     }
     Ok(JoinFd { file: file.into(), flag, name, path: path.display().to_string() })
+}
+
+/// The network namespace of the container, whose init is `pid`: the joined one, or init's own.
+///
+/// # Errors
+/// When init has ended, or has made itself inaccessible to a runtime without privilege.
+pub fn open_network(joins: &[JoinFd], pid: i32) -> anyhow::Result<OwnedFd> {
+    if let Some(join) = joins.iter().find(|join| join.is_network()) {
+        return join.file.try_clone().context("duplicate a descriptor");
+    }
+    let path = format!("/proc/{pid}/ns/net");
+    Ok(File::open(&path).with_context(|| format!("open {path}"))?.into())
 }
 
 /// Makes a time namespace for the caller's children and sets its clocks: after clone3 it would be too late.

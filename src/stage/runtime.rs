@@ -14,6 +14,7 @@ use super::{failure, gate, hooks, id_map};
 use crate::cgroup::Cgroup;
 use crate::confine::limits;
 use crate::host::Host;
+use crate::netdev::NetDevices;
 use crate::plan::Plan;
 use crate::rootfs::{self, Prepared, ProcFs};
 use crate::spec::Spec;
@@ -35,6 +36,8 @@ impl<'a> Runtime<'a> {
         ("descriptors", Self::open_descriptors),
         ("clone", Self::clone_init),
         ("id maps", Self::write_id_maps),
+        // Its network namespace is there. INIT waits for it before pivot_root: hooks and sysctls are about them.
+        ("network devices", Self::move_net_devices),
         // INIT is busy with its mounts meanwhile; it runs nothing of the user's before `Committed`.
         ("resources", Self::apply_resources),
         ("hooks", Self::await_ready),
@@ -50,6 +53,8 @@ enum Made {
     /// In the runtime's mount namespace, when the container has none of its own.
     Mounts,
     Init,
+    /// Undone before INIT is killed: its network namespace may end with it.
+    NetDevices,
     PidFile,
 }
 
@@ -72,6 +77,7 @@ pub struct Runtime<'a> {
     console: Option<OwnedFd>,
     channel: Option<Channel>,
     init: Option<(i32, OwnedFd)>,
+    net_devices: Option<NetDevices>,
     hooks_have_begun: bool,
     warnings: Vec<String>,
     made: Vec<Made>,
@@ -125,6 +131,7 @@ pub fn create<'a>(
         console,
         channel: None,
         init: None,
+        net_devices: None,
         hooks_have_begun: false,
         warnings: Vec::new(),
         made: vec![Made::StateDirectory],
@@ -319,6 +326,16 @@ impl Runtime<'_> {
         result.and_then(|()| self.channel()?.send(&Message::IdMapDone)).map_err(|error| self.hear_out(error))
     }
 
+    fn move_net_devices(&mut self) -> anyhow::Result<()> {
+        if self.plan.net_devices.is_empty() {
+            return Ok(());
+        }
+        let inside = namespaces::open_network(&self.joins, self.pid()?).map_err(|error| self.hear_out(error))?;
+        self.made.push(Made::NetDevices);
+        let devices = self.net_devices.insert(NetDevices::open(inside)?);
+        self.plan.net_devices.iter().try_for_each(|device| devices.take(device))
+    }
+
     fn apply_resources(&mut self) -> anyhow::Result<()> {
         if let Some(cgroup) = &mut self.cgroup {
             cgroup.apply_resources(&self.plan.cgroup.resources)?;
@@ -348,7 +365,7 @@ impl Runtime<'_> {
 
     /// The prestart and createRuntime hooks, in the runtime's namespaces.
     fn run_hooks(&mut self, pid_inside: i32) -> anyhow::Result<()> {
-        self.hooks_have_begun = true;
+        self.hooks_have_begun = self.plan.has_create_hooks();
         let state = self.hook_state(Status::Creating);
         let hooks = &self.plan.hooks;
         hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
@@ -408,6 +425,7 @@ impl Runtime<'_> {
                 Some(mut cgroup) => cgroup.undo(),
                 None => Ok(()),
             },
+            Made::NetDevices => self.net_devices.take().map_or(Ok(()), |mut devices| devices.undo()),
             Made::PidFile => self.settings.pid_file.as_ref().map_or(Ok(()), |path| {
                 std::fs::remove_file(path).with_context(|| format!("remove {}", path.display()))
             }),
