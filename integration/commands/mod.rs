@@ -1,6 +1,7 @@
 //! The command line: the flags, strings, formats and exit codes that the managers above depend on.
 
 mod captured;
+mod features;
 mod flags;
 mod log;
 mod reports;

@@ -1,6 +1,8 @@
 //! config-linux.md, "Namespaces", "User namespace mappings", "Offset for Time Namespace", "Sysctl".
 
+mod joined;
 mod sysctl;
+mod time;
 mod user;
 
 use serde_json::json;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -63,6 +64,9 @@ fn open(path: &Path, flag: CloneFlags, name: &'static str) -> anyhow::Result<Joi
         Ok(_) | Err(Errno::ENOTTY) => bail!("{} is not a {name} namespace", place()),
         Err(errno) => return Err(errno).with_context(place),
     }
+    if flag == CloneFlags::CLONE_NEWNS && is_same(&file, Path::new("/proc/self/ns/mnt"))? {
+        bail!("{} is the runtime's own: the whole machine would get the container's root", place());
+    }
     Ok(JoinFd { file: file.into(), flag, name, path: path.display().to_string() })
 }
 
@@ -76,6 +80,11 @@ pub fn open_network(joins: &[JoinFd], pid: i32) -> anyhow::Result<OwnedFd> {
     }
     let path = format!("/proc/{pid}/ns/net");
     Ok(File::open(&path).with_context(|| format!("open {path}"))?.into())
+}
+
+fn is_same(file: &File, path: &Path) -> anyhow::Result<bool> {
+    let (one, other) = (file.metadata()?, path.metadata().with_context(|| format!("stat {}", path.display()))?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 /// Makes a time namespace for the caller's children and sets its clocks: after clone3 it would be too late.
