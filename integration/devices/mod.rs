@@ -82,6 +82,74 @@ fn another_file_in_the_way_is_an_error() {
     container.assert_nothing_left();
 }
 
+/// A node of another number in the way is an error too; the very node that is asked for is none.
+#[test]
+fn the_node_itself_may_be_there() {
+    only_rt!(); // runc and crun pass both over
+    for (minor, is_right) in [(3, true), (5, false)] {
+        let list = json!([{ "path": "/nodes/it", "type": "c", "major": 1, "minor": 3 }]);
+        let bundle = Bundle::sh("echo x > /nodes/it && stat -c %t:%T /nodes/it").set("/linux/devices", list);
+        let node = bundle.rootfs("/nodes/it");
+        std::fs::create_dir(bundle.rootfs("/nodes")).unwrap();
+        let (mode, kind) = (nix::sys::stat::Mode::from_bits_truncate(0o666), nix::sys::stat::SFlag::S_IFCHR);
+        nix::sys::stat::mknod(&node, kind, mode, nix::sys::stat::makedev(1, minor)).unwrap();
+        let container = Container::new(bundle);
+        if is_right {
+            assert_eq!(container.run().ok().stdout, "1:3\n");
+        } else {
+            container.run().refused_with(&["/nodes/it"]);
+            container.assert_nothing_left();
+        }
+    }
+}
+
+/// "`major, minor` (int64, REQUIRED unless `type` is `p`)": a fifo needs none, and what is out of range is refused.
+#[test]
+fn bad_numbers_are_refused() {
+    only_rt!();
+    for (device, pointer) in [
+        (json!({ "path": "/dev/x", "type": "c", "minor": 1 }), "/linux/devices/0/major"),
+        (json!({ "path": "/dev/x", "type": "b", "major": 1 }), "/linux/devices/0/minor"),
+        (json!({ "path": "/dev/x", "type": "c", "major": 4096, "minor": 1 }), "/linux/devices/0/major"),
+        (json!({ "path": "/dev/x", "type": "c", "major": 1, "minor": -1 }), "/linux/devices/0/minor"),
+        (json!({ "path": "dev/x", "type": "p" }), "/linux/devices/0/path"),
+        (json!({ "path": "/", "type": "p" }), "/linux/devices/0/path"),
+        (json!({ "path": "/dev/x", "type": "a", "major": 1, "minor": 1 }), "/linux/devices/0/type"),
+        (json!({ "path": "/dev/x", "type": "c", "major": 1, "minor": 1, "uid": -1 }), "/linux/devices/0/uid"),
+    ] {
+        let container = Container::new(Bundle::args(&["true"]).set("/linux/devices", json!([device])));
+        container.run().refused_with(&[pointer]);
+        container.assert_nothing_left();
+    }
+}
+
+/// "`uid`, `gid`: id of device owner in the container namespace", and "The same `type`, `major` and `minor` SHOULD NOT be
+/// used for multiple devices": two names for one device are still two nodes.
+#[test]
+fn one_device_may_have_two_names() {
+    let list = json!([
+        { "path": "/dev/one", "type": "c", "major": 1, "minor": 5, "uid": 7 },
+        { "path": "/dev/two", "type": "c", "major": 1, "minor": 5, "gid": 8 },
+    ]);
+    let bundle = Bundle::sh("stat -c '%t:%T %u:%g' /dev/one /dev/two; head -c 3 /dev/two | wc -c");
+    let output = Container::new(bundle.set("/linux/devices", list)).run().ok().stdout;
+    assert_eq!(output, "1:5 7:0\n1:5 0:8\n3\n");
+}
+
+/// "Containers MAY NOT access any device node that is not either explicitly referenced in the `devices` array or listed
+/// as being part of the default devices": with no rules at all, too.
+#[test]
+fn other_devices_cannot_be_used() {
+    if crate::harness::cgroups::directory("devices", "/").is_none() {
+        skip!("no devices controller");
+    }
+    // /dev/mem's number: the node can be made, and not be opened.
+    let script = "mknod /tmp/mem c 1 1 && (: < /tmp/mem) 2>&1; true";
+    let bundle = Bundle::sh(script).without("/linux/resources/devices").capabilities(&["CAP_MKNOD"]);
+    let output = Container::new(bundle).run().stdout;
+    assert!(output.contains("Operation not permitted"), "{output}");
+}
+
 /// Device rules: "The runtime MUST apply entries in the listed order."
 #[test]
 fn device_rules_are_applied_in_order() {

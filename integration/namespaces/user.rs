@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Bundle, Container};
 
@@ -44,6 +44,60 @@ fn several_ranges_are_mapped() {
         output.split_whitespace().collect::<Vec<_>>(),
         ["0", "100000", "1", "1", "200000", "10", "1000", "300000", "5"]
     );
+}
+
+/// "The number of mapping entries MAY be limited by the kernel": 340 since Linux 4.15, all of them in less than a page.
+#[test]
+fn as_many_ranges_as_the_kernel_takes() {
+    only_rt!();
+    let ranges = |count: u32, first: u32, step: u32| -> Value {
+        (0..count).map(|n| json!({ "containerID": n, "hostID": first + n * step, "size": 1 })).collect()
+    };
+    let all = ranges(340, 10, 2);
+    let bundle = mapped("wc -l < /proc/self/uid_map; wc -l < /proc/self/gid_map");
+    Command::new("chown").args(["-R", "10:10"]).arg(bundle.rootfs("")).status().unwrap();
+    let bundle = bundle.set("/linux/uidMappings", all.clone()).set("/linux/gidMappings", all);
+    assert_eq!(Container::new(bundle).run().ok().stdout, "340\n340\n");
+    for (too_many, words) in [
+        (ranges(341, 10, 2), ["/linux/uidMappings", "341", "340"]),
+        (ranges(340, 1_000_000, 2), ["uid_map", "4650", "EINVAL"]),
+    ] {
+        let container = Container::new(mapped("true").set("/linux/uidMappings", too_many));
+        container.run().refused_with(&words);
+        container.assert_nothing_left();
+    }
+}
+
+/// What the kernel would refuse with EINVAL alone is said with its place: overlaps, empty ranges, ids past the last.
+#[test]
+fn bad_mappings_are_refused() {
+    only_rt!();
+    let line = |container: u32, host: u32, size: u32| json!({ "containerID": container, "hostID": host, "size": size });
+    for (map, words) in [
+        (json!([line(0, 100_000, 10), line(5, 200_000, 10)]), ["/linux/uidMappings/1/containerID", "overlaps"]),
+        (json!([line(0, 100_000, 10), line(10, 100_009, 1)]), ["/linux/uidMappings/1/hostID", "overlaps"]),
+        (json!([line(0, 100_000, 1), line(1, 200_000, 0)]), ["/linux/uidMappings/1/size", "at least 1"]),
+        (json!([line(0, u32::MAX - 1, 10)]), ["/linux/uidMappings/0/hostID", "past the last"]),
+    ] {
+        let container = Container::new(mapped("true").set("/linux/uidMappings", map));
+        container.run().refused_with(&words);
+        container.assert_nothing_left();
+    }
+}
+
+/// "The runtime SHOULD NOT modify the ownership of referenced filesystems to realize the mapping."
+#[test]
+fn files_keep_their_owners() {
+    let bundle = mapped("stat -c %u:%g /mine /of-nobody");
+    for (name, id) in [("/mine", 100_007), ("/of-nobody", 7)] {
+        std::fs::write(bundle.rootfs(name), "").unwrap();
+        std::os::unix::fs::chown(bundle.rootfs(name), Some(id), Some(id)).unwrap();
+    }
+    let container = Container::new(bundle);
+    assert_eq!(container.run().ok().stdout, "7:7\n65534:65534\n");
+    let owner =
+        |name: &str| std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(container.bundle.rootfs(name)).unwrap());
+    assert_eq!((owner("/mine"), owner("/of-nobody")), (100_007, 7));
 }
 
 /// Another user than root inside, with groups.

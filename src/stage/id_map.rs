@@ -58,9 +58,17 @@ fn write_map(pid: i32, file: &str, mappings: &[IdMapping]) -> anyhow::Result<()>
 fn write_file(pid: i32, file: &str, content: &str) -> anyhow::Result<()> {
     std::fs::write(format!("/proc/{pid}/{file}"), content)
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
-        .with_context(|| {
-            format!("write {:?} to {file} of the new user namespace", content.trim_end().replace('\n', ", "))
-        })
+        .with_context(|| format!("write {} to {file} of the new user namespace", described(content)))
+}
+
+/// What can be shown in one line of an error.
+fn described(content: &str) -> String {
+    const SMALLEST_PAGE: usize = 4096;
+    match content.lines().count() {
+        0..=4 => format!("{:?}", content.trim_end().replace('\n', ", ")),
+        count if content.len() < SMALLEST_PAGE => format!("{count} lines"),
+        count => format!("{count} lines of {} bytes, of which the kernel takes less than a page,", content.len()),
+    }
 }
 
 fn run_mapper(program: &str, pid: i32, mappings: &[IdMapping]) -> anyhow::Result<()> {
@@ -88,5 +96,13 @@ mod tests {
         assert!(!is_only(&[map(1001, 1)], 1000));
         assert!(!is_only(&[map(1000, 1), map(1001, 1)], 1000));
         assert!(!is_only(&[], 1000));
+    }
+
+    #[test]
+    fn many_lines_are_counted_and_not_shown() {
+        assert_eq!(described("0 1000 1\n1 2000 5\n"), "\"0 1000 1, 1 2000 5\"");
+        assert_eq!(described(&"0 1000 1\n".repeat(5)), "5 lines");
+        let long = described(&"10 100000 100\n".repeat(300));
+        assert_eq!(long, "300 lines of 4200 bytes, of which the kernel takes less than a page,");
     }
 }
