@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::{Bundle, Container, cgroups};
 
 /// Creates a container with these resources and gives it back for a look at its files.
-fn created(resources: Value) -> Container {
+pub fn created(resources: Value) -> Container {
     let container = Container::new(Bundle::sleeping().set("/linux/resources", resources));
     container.create().ok();
     container
@@ -13,7 +13,7 @@ fn created(resources: Value) -> Container {
 
 /// Asserts what a file of the container's cgroup holds; a machine without the file skips it.
 #[track_caller]
-fn holds(container: &Container, controller: &str, v1: (&str, &str), v2: (&str, &str)) {
+pub fn holds(container: &Container, controller: &str, v1: (&str, &str), v2: (&str, &str)) {
     let (file, value) = if cgroups::is_v1(controller) { v1 } else { v2 };
     if cgroups::directory(controller, "/").is_none() || file.is_empty() {
         return;

@@ -1,4 +1,8 @@
 //! config-linux.md, "Control groups".
 
+mod block_io;
+mod cpu;
 mod limits;
+mod memory;
+mod others;
 mod path;

@@ -1,9 +1,15 @@
 //! config.md, "Mounts".
 
 mod binds;
+mod cgroup;
 mod filesystems;
+mod idmap;
 mod options;
 mod propagation;
+
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount, umount};
 
 use crate::harness::Container;
 
@@ -18,4 +24,30 @@ fn line_of(container: &Container, point: &str) -> String {
 fn options_of(line: &str) -> Vec<String> {
     let fields: Vec<&str> = line.split(' ').collect();
     [fields[5], fields[fields.len() - 1]].iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
+}
+
+/// A mount in the view of the tests, which is gone with the value.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// A fresh tmpfs.
+    fn tmpfs(on: &Path) -> Self {
+        mount(Some("of a test"), on, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        Self(on.to_owned())
+    }
+
+    /// A directory on itself, the only member of a new peer group.
+    fn shared(on: &Path) -> Self {
+        mount(Some(on), on, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        let mounted = Self(on.to_owned());
+        mount(None::<&str>, on, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        mount(None::<&str>, on, None::<&str>, MsFlags::MS_SHARED, None::<&str>).unwrap();
+        mounted
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        umount(&self.0).unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::line_of;
+use super::{Mounted, line_of};
 use crate::harness::{Bundle, Container};
 
 fn optional_fields(line: &str) -> String {
@@ -44,6 +44,56 @@ fn the_roots_propagation_is_set() {
             if shown.is_empty() { fields.is_empty() || fields.starts_with("master") } else { fields.contains(shown) },
             "{value}: {fields:?}"
         );
+    }
+}
+
+/// "`slave`: the rootfs mount receives propagation events from the host [...] but not the other way around", "`private`:
+/// the rootfs mount doesn't receive mount propagation events from the host", "`shared`: the rootfs mount belongs to a new
+/// peer group [...] this does not mean that it's shared with the host": a mount that the host makes later.
+#[test]
+fn the_root_hears_of_later_mounts_as_asked() {
+    only_rt!(); // crun 1.8 and runc 1.1 differ about what "shared" means
+    for (value, hears) in [
+        ("slave", true),
+        ("rslave", true),
+        ("shared", false),
+        ("rshared", false),
+        ("private", false),
+        ("rprivate", false),
+        ("unbindable", false),
+        ("runbindable", false),
+    ] {
+        let bundle = Bundle::sleeping().set("/linux/rootfsPropagation", json!(value));
+        let place = bundle.rootfs("/later");
+        std::fs::create_dir(&place).unwrap();
+        let container = Container::new(bundle);
+        let _shared = Mounted::shared(&container.bundle.rootfs(""));
+        container.launch();
+        let later = Mounted::tmpfs(&place);
+        let seen = container.exec_sh("grep -c ' /later ' /proc/self/mountinfo; true").ok().stdout;
+        assert_eq!(seen == "1\n", hears, "{value}: {seen}");
+        drop(later);
+        let table = container.exec(&["cat", "/proc/self/mountinfo"]).ok().stdout;
+        let root = table.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        let fields = optional_fields(root);
+        let wanted = match value.trim_start_matches('r') {
+            "slave" => fields.starts_with("master:"),
+            "shared" => fields.contains("shared:"),
+            "unbindable" => fields == "unbindable",
+            _ => fields.is_empty(),
+        };
+        assert!(wanted, "{value}: {root}");
+        container.delete_force().ok();
+    }
+}
+
+/// "`unbindable`: the rootfs mount is a private mount that cannot be bind-mounted."
+#[test]
+fn an_unbindable_root_cannot_be_bound() {
+    for (value, shown) in [("unbindable", "refused\n"), ("private", "bound\n")] {
+        let script = "mount -o bind / /mnt 2>/dev/null && echo bound || echo refused";
+        let bundle = Bundle::sh(script).capabilities(&["CAP_SYS_ADMIN"]).set("/linux/rootfsPropagation", json!(value));
+        assert_eq!(Container::new(bundle).run().ok().stdout, shown, "{value}");
     }
 }
 

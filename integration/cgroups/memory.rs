@@ -1,0 +1,127 @@
+//! config-linux.md, "Memory": what limits.rs does not show, and what is refused.
+
+use serde_json::{Value, json};
+
+use super::limits::{created, holds};
+use crate::harness::{Bundle, Container, cgroups};
+
+fn with(memory: Value) -> Bundle {
+    Bundle::sleeping().set("/linux/resources", json!({ "memory": memory }))
+}
+
+/// "Values for memory specify the limit in bytes, or `-1` for unlimited memory": also of the reservation.
+#[test]
+fn every_limit_may_be_unlimited() {
+    need_controller!("memory");
+    let container = created(json!({ "memory": { "limit": -1, "reservation": -1, "swap": -1 } }));
+    holds(&container, "memory", ("memory.limit_in_bytes", "9223372036854771712"), ("memory.max", "max"));
+    holds(&container, "memory", ("memory.soft_limit_in_bytes", "9223372036854771712"), ("memory.low", "max"));
+    holds(&container, "memory", ("memory.memsw.limit_in_bytes", "9223372036854771712"), ("memory.swap.max", "max"));
+}
+
+/// "`swap` sets limit of memory+Swap usage": no swap at all where both are equal.
+#[test]
+fn swap_counts_memory_and_swap_together() {
+    need_controller!("memory");
+    let container = created(json!({ "memory": { "limit": 64 << 20, "swap": 64 << 20 } }));
+    holds(&container, "memory", ("memory.memsw.limit_in_bytes", "67108864"), ("memory.swap.max", "0"));
+}
+
+/// What managers send for "not set" writes nothing.
+#[test]
+fn zero_is_not_set() {
+    need_controller!("memory");
+    let container = created(json!({ "memory": { "limit": 0, "reservation": 0, "swap": 0 } }));
+    holds(&container, "memory", ("memory.limit_in_bytes", "9223372036854771712"), ("memory.max", "max"));
+}
+
+/// "`swappiness` sets swappiness parameter of vmscan. The values are from 0 to 100." cgroup v2 has none: refused.
+#[test]
+fn the_swappiness_is_set() {
+    need_controller!("memory");
+    only_rt!();
+    for value in [0, 60, 100] {
+        if cgroups::is_v1("memory") {
+            let container = created(json!({ "memory": { "swappiness": value } }));
+            assert_eq!(container.cgroup_file("memory", "memory.swappiness"), Some(value.to_string()));
+        } else {
+            Container::new(with(json!({ "swappiness": value })))
+                .create()
+                .refused_with(&["/linux/resources/memory/swappiness"]);
+        }
+    }
+    let container = Container::new(with(json!({ "swappiness": 101 })));
+    container.create().refused_with(&["/linux/resources/memory/swappiness", "100"]);
+    container.assert_nothing_left();
+}
+
+/// "`disableOOMKiller`: If enabled (`false`), tasks [...] are immediately killed by the OOM killer": that is the default.
+#[test]
+fn the_oom_killer_is_on_unless_disabled() {
+    need_controller!("memory");
+    let container = created(json!({ "memory": { "disableOOMKiller": false } }));
+    if let Some(control) = container.cgroup_file("memory", "memory.oom_control") {
+        assert!(control.contains("oom_kill_disable 0"), "{control}");
+    }
+    if !cgroups::is_v1("memory") {
+        only_rt!(); // others ignore it
+        Container::new(with(json!({ "disableOOMKiller": true })))
+            .create()
+            .refused_with(&["/linux/resources/memory/disableOOMKiller"]);
+    }
+}
+
+/// "`useHierarchy` enables or disables hierarchical memory accounting": the kernel always does it, `false` is warned about.
+#[test]
+fn the_hierarchy_is_always_used() {
+    need_controller!("memory");
+    only_rt!();
+    for (value, warnings) in [(true, 0), (false, 1)] {
+        let container = Container::new(with(json!({ "useHierarchy": value })));
+        let outcome = container.create().ok();
+        assert_eq!(outcome.stderr.matches("/linux/resources/memory/useHierarchy").count(), warnings, "{outcome:?}");
+        if cgroups::is_v1("memory") {
+            assert_eq!(container.cgroup_file("memory", "memory.use_hierarchy").as_deref(), Some("1"));
+        }
+    }
+}
+
+/// "`checkBeforeUpdate` enables container memory usage check before setting a new limit": a new container uses nothing.
+#[test]
+fn the_check_lets_a_fitting_limit_through() {
+    need_controller!("memory");
+    let container = created(json!({ "memory": { "limit": 64 << 20, "checkBeforeUpdate": true } }));
+    holds(&container, "memory", ("memory.limit_in_bytes", "67108864"), ("memory.max", "67108864"));
+}
+
+/// "`kernel`, `kernelTCP`: NOT RECOMMENDED": part of the limit since Linux 5.4; asking for one is warned about.
+#[test]
+fn limits_of_kernel_memory_are_warned_about() {
+    need_controller!("memory");
+    only_rt!();
+    let outcome = Container::new(with(json!({ "kernel": 32 << 20, "kernelTCP": 1 << 20 }))).create().ok();
+    for name in ["kernel", "kernelTCP"] {
+        assert!(outcome.stderr.contains(&format!("/linux/resources/memory/{name}:")), "{outcome:?}");
+    }
+}
+
+/// What contradicts itself is refused with its place.
+#[test]
+fn bad_limits_are_refused() {
+    only_rt!();
+    need_controller!("memory");
+    for (memory, pointer) in [
+        (json!({ "limit": -2 }), "/linux/resources/memory/limit"),
+        (json!({ "reservation": -7 }), "/linux/resources/memory/reservation"),
+        (json!({ "limit": 8 << 20, "swap": 4 << 20 }), "/linux/resources/memory/swap"),
+        (json!({ "limit": -1, "swap": 4 << 20 }), "/linux/resources/memory/swap"),
+        (json!({ "limit": "64M" }), "/linux/resources/memory/limit"),
+        (json!({ "limit": 1.5 }), "/linux/resources/memory/limit"),
+        (json!({ "limit": u64::MAX }), "/linux/resources/memory/limit"),
+        (json!({ "disableOOMKiller": 1 }), "/linux/resources/memory/disableOOMKiller"),
+    ] {
+        let container = Container::new(with(memory));
+        container.create().refused_with(&[pointer]);
+        container.assert_nothing_left();
+    }
+}

@@ -1,0 +1,137 @@
+//! config.md, "Linux mount options": `idmap` and `ridmap`, with and without a user namespace.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Bundle, Container};
+
+fn mapping(container: u32, host: u32, size: u32) -> Value {
+    json!([{ "containerID": container, "hostID": host, "size": size }])
+}
+
+/// A bundle that shows the owner of /mnt/file, and the source of it, whose file belongs to `owner`.
+fn bundle(owner: u32) -> (Bundle, PathBuf) {
+    let bundle = Bundle::sh("stat -c '%u:%g' /mnt/file");
+    let source = bundle.beside("source");
+    std::fs::create_dir(&source).unwrap();
+    own(&source.join("file"), owner);
+    (bundle, source)
+}
+
+fn own(file: &Path, owner: u32) {
+    std::fs::write(file, "").unwrap();
+    std::os::unix::fs::chown(file, Some(owner), Some(owner)).unwrap();
+}
+
+fn idmapped(source: &Path, options: &[&str], uids: Option<Value>) -> Value {
+    let mut mount = json!({ "type": "bind", "source": source, "destination": "/mnt", "options": options });
+    if let Some(map) = uids {
+        mount["uidMappings"] = map.clone();
+        mount["gidMappings"] = map;
+    }
+    mount
+}
+
+fn with_user_namespace(bundle: Bundle) -> Bundle {
+    bundle.user_namespace(100_000).without_mount("/sys/fs/cgroup")
+}
+
+/// "`idmap`: Indicates that the mount MUST have an idmapping applied", "If no mappings are specified, the mappings of
+/// the container's user namespace are used": the image's root is the container's root.
+#[test]
+fn the_mapping_of_the_container_is_the_default() {
+    only_rt!(); // runc 1.1 does not know it, crun 1.8 turns it round
+    let (bundle, source) = bundle(7);
+    let bundle = with_user_namespace(bundle).push("/mounts", idmapped(&source, &["bind", "idmap"], None));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "7:7\n");
+}
+
+/// "`uidMappings`": those of the mount go before those of the container, under a user namespace too.
+#[test]
+fn a_mount_may_have_a_mapping_of_its_own() {
+    only_rt!();
+    let (bundle, source) = bundle(7);
+    let own = idmapped(&source, &["bind", "idmap"], Some(mapping(7, 100_033, 1)));
+    assert_eq!(Container::new(with_user_namespace(bundle).push("/mounts", own)).run().ok().stdout, "33:33\n");
+}
+
+/// What is not in the mapping belongs to nobody.
+#[test]
+fn what_is_not_mapped_belongs_to_nobody() {
+    only_rt!();
+    let (bundle, source) = bundle(3000);
+    let small = idmapped(&source, &["bind", "idmap"], Some(mapping(0, 1000, 10)));
+    assert_eq!(Container::new(bundle.push("/mounts", small)).run().ok().stdout, "65534:65534\n");
+}
+
+/// Files that the container makes there belong to the id that the mapping says, on the host.
+#[test]
+fn new_files_belong_to_the_id_on_the_disk() {
+    only_rt!();
+    let (bundle, source) = bundle(0);
+    let bundle = bundle.set("/process/args", json!(["touch", "/mnt/new"]));
+    std::os::unix::fs::chown(&source, Some(5000), Some(5000)).unwrap();
+    let own = idmapped(&source, &["bind", "idmap"], Some(mapping(5000, 0, 10)));
+    let container = Container::new(bundle.push("/mounts", own));
+    container.run().ok();
+    let new = std::fs::metadata(source.join("new")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&new), 5000);
+}
+
+/// "`ridmap`: [...] the idmapping MUST be applied to the whole tree": `idmap` is for the one mount.
+#[test]
+fn the_recursive_option_reaches_what_is_below() {
+    only_rt!();
+    for (option, shown) in [("idmap", "1007:1007\n7:7\n"), ("ridmap", "1007:1007\n1007:1007\n")] {
+        let (bundle, source) = bundle(7);
+        let below = source.join("below");
+        std::fs::create_dir(&below).unwrap();
+        let bundle = bundle.set("/process/args", json!(["stat", "-c", "%u:%g", "/mnt/file", "/mnt/below/file"]));
+        let mount = idmapped(&source, &["rbind", option], Some(mapping(0, 1000, 100)));
+        let container = Container::new(bundle.push("/mounts", mount));
+        let _mounted = super::Mounted::tmpfs(&below);
+        own(&below.join("file"), 7);
+        assert_eq!(container.run().ok().stdout, shown, "{option}");
+    }
+}
+
+/// crun's form of the option, with the mapping in it: relative to the container's ids with `@`.
+#[test]
+fn the_option_may_hold_the_mapping() {
+    only_rt!();
+    let (bundle, source) = bundle(7);
+    let option = "idmap=uids=0-2000-100;gids=0-3000-100";
+    let container = Container::new(bundle.push("/mounts", idmapped(&source, &["bind", option], None)));
+    assert_eq!(container.run().ok().stdout, "2007:3007\n");
+}
+
+/// "If there are no `uidMappings` and `gidMappings` specified and the container isn't using user namespaces, an error
+/// MUST be returned", and what else cannot be.
+#[test]
+fn bad_mappings_are_refused() {
+    only_rt!();
+    let one_side = |mut mount: Value| {
+        mount.as_object_mut().unwrap().remove("gidMappings");
+        mount
+    };
+    let place = "/mounts/7";
+    for (options, map, change, pointer) in [
+        (vec!["bind", "idmap"], None, false, "/options"),
+        (vec!["bind", "ridmap"], None, false, "/options"),
+        (vec!["bind", "idmap"], Some(mapping(0, 0, 1)), true, "/gidMappings"),
+        (vec!["bind", "idmap"], Some(mapping(0, 0, 0)), false, "/uidMappings/0/size"),
+        (vec!["bind", "idmap"], Some(json!([])), false, "/options"),
+        (vec!["bind", "idmap=uids=1"], None, false, "/options"),
+    ] {
+        let (bundle, source) = bundle(0);
+        let mount = idmapped(&source, &options, map);
+        let mount = if change { one_side(mount) } else { mount };
+        let container = Container::new(bundle.push("/mounts", mount));
+        container.run().refused_with(&[&format!("{place}{pointer}")]);
+        container.assert_nothing_left();
+    }
+    let (bundle, _) = bundle(0);
+    let tmpfs = json!({ "type": "tmpfs", "source": "tmpfs", "destination": "/mnt", "options": ["idmap"] });
+    Container::new(bundle.push("/mounts", tmpfs)).run().refused_with(&["/mounts/7/options", "bind"]);
+}
