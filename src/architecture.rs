@@ -21,11 +21,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rootfs", &["cgroup", "host", "plan", "sys"]),
     ("confine", &["plan", "sys"]),
     ("netdev", &["plan"]),
+    ("rdt", &["plan"]),
     ("state", &["cgroup", "plan", "sys"]),
     ("console", &["sys"]),
-    ("stage", &["cgroup", "confine", "console", "host", "netdev", "plan", "rootfs", "spec", "state", "sys"]),
+    ("stage", &["cgroup", "confine", "console", "host", "netdev", "plan", "rdt", "rootfs", "spec", "state", "sys"]),
     ("cli", &[]),
-    ("cmd", &["cgroup", "cli", "console", "host", "netdev", "plan", "rootfs", "spec", "stage", "state", "sys"]),
+    ("cmd", &["cgroup", "cli", "console", "host", "netdev", "plan", "rdt", "rootfs", "spec", "stage", "state", "sys"]),
 ];
 
 /// A file of code is two files above this; a file of tests may be longer, a table of data (`data` in its first line)

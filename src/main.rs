@@ -15,6 +15,7 @@ mod host;
 mod log;
 mod netdev;
 mod plan;
+mod rdt;
 mod rootfs;
 mod spec;
 mod stage;

@@ -164,3 +164,15 @@ fn a_large_config_is_accepted() {
     }
     assert_eq!(Container::new(bundle).run().ok().stdout, "2000\n");
 }
+
+/// "If no mounted `resctrl` pseudo-filesystem is available in the runtime mount namespace, the runtime MUST generate an
+/// error."
+#[test]
+fn a_class_of_service_needs_resctrl() {
+    if std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(" - resctrl ") {
+        skip!("resctrl is mounted here");
+    }
+    let container = Container::new(Bundle::sleeping().set("/linux/intelRdt", json!({ "closID": "guests" })));
+    container.create().refused_with(&["/linux/intelRdt", "resctrl"]);
+    container.assert_nothing_left();
+}

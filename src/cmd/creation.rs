@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::plan::cgroup::Driver;
 use crate::plan::namespaces::Namespace;
 use crate::plan::namespaces::NamespacePlan;
+use crate::rdt;
 use crate::rootfs::Root;
 use crate::spec::Spec;
 use crate::stage::runtime::{self, Created};
@@ -111,6 +112,9 @@ pub fn examine(
     {
         let cause = crate::log::describe_errno(errno);
         found.error("/root/path", format!("{}: {cause}", plan.rootfs.path.display()));
+    }
+    if let Some(Err(faults)) = plan.rdt.as_ref().map(rdt::look_at) {
+        found.absorb(faults);
     }
     for device in &plan.net_devices {
         if let Err(errno) = netdev::look_at(device) {

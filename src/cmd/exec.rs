@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::plan::filter::plan_filter;
 use crate::plan::namespaces::plan_namespaces;
 use crate::plan::process::{ProcessPlan, plan_process};
+use crate::rdt;
 use crate::rootfs::ProcFs;
 use crate::spec::{self, Spec};
 use crate::stage::foreground::Foreground;
@@ -100,6 +101,10 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     }
 
     let foreground = if detach { None } else { Some(Foreground::prepare()?) };
+    if let Some(place) = &state.rdt {
+        // Its children are where it is.
+        rdt::join(place, std::process::id().cast_signed())?;
+    }
     let Joined { pid, pidfd, warnings } = join.start()?;
     warnings.iter().for_each(|warning| globals.log.warn(warning));
     let master = match hand_over(&settings, pid, pidfd.as_fd(), ours) {

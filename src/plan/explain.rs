@@ -36,6 +36,9 @@ impl Plan {
         for line in places.strip_suffix(resources.as_str()).unwrap_or(&places).lines() {
             lines.add("cgroup", line.strip_prefix("cgroup: ").or(line.strip_prefix("cgroup ")).unwrap_or(line));
         }
+        for line in self.rdt.iter().flat_map(|rdt| rdt.to_string().lines().map(str::to_owned).collect::<Vec<_>>()) {
+            lines.add_for("cgroup", line, "/linux/intelRdt".to_owned());
+        }
         for (path, _, name) in self.namespaces.joined() {
             lines.add("descriptors", format!("open {}, which must be a {name} namespace", path.display()));
         }

@@ -6,6 +6,7 @@ pub mod filter;
 pub mod namespaces;
 pub mod net_devices;
 pub mod process;
+pub mod rdt;
 pub mod rootfs;
 pub mod seccomp;
 
@@ -20,6 +21,7 @@ use filter::plan_filter;
 use namespaces::{NamespacePlan, plan_namespaces};
 use net_devices::{NetDevice, plan_net_devices};
 use process::{ProcessPlan, plan_process};
+use rdt::{RdtPlan, plan_rdt};
 use rootfs::{RootfsPlan, Sysctl, plan_rootfs, plan_sysctl};
 use seccomp::SeccompPlan;
 
@@ -34,6 +36,8 @@ pub struct Plan {
     pub rootfs: RootfsPlan,
     /// Where the container's cgroups are, and what is written to them.
     pub cgroup: CgroupPlan,
+    /// The container's resctrl group.
+    pub rdt: Option<RdtPlan>,
     /// The user's program; without it the container can be created, not started.
     pub process: Option<ProcessPlan>,
     /// The system call filter.
@@ -64,7 +68,6 @@ impl Plan {
             process.add_containers(&spec.oci, &mut faults);
             process
         });
-        refuse_unknown(spec, &mut faults);
         let seccomp = process.as_ref().and_then(|process| plan_filter(spec, process, host, &mut faults));
         let sysctl = plan_sysctl(spec, &namespaces, &mut faults);
         let plan = Plan {
@@ -72,6 +75,7 @@ impl Plan {
             net_devices,
             rootfs,
             cgroup,
+            rdt: plan_rdt(spec, id),
             process,
             seccomp,
             sysctl,
@@ -100,14 +104,6 @@ impl Plan {
     pub fn has_create_hooks(&self) -> bool {
         let any = |hooks: &Option<Vec<_>>| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
         any(self.hooks.prestart()) || any(self.hooks.create_runtime()) || any(self.hooks.create_container())
-    }
-}
-
-/// What the OCI spec has and this rt does not: refused, never ignored.
-fn refuse_unknown(spec: &Spec, faults: &mut Faults) {
-    let Some(linux) = spec.oci.linux() else { return };
-    if linux.intel_rdt().is_some() {
-        faults.error("/linux/intelRdt", "this rt does not know resctrl yet");
     }
 }
 

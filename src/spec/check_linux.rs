@@ -191,11 +191,9 @@ fn check_paths(linux: &Linux, faults: &mut Faults) {
         }
     }
     if let Some(rdt) = linux.intel_rdt() {
-        let lines = [("l3CacheSchema", rdt.l3_cache_schema()), ("memBwSchema", rdt.mem_bw_schema())];
-        for (name, line) in lines {
-            if line.as_ref().is_some_and(|line| line.contains('\n')) {
-                faults.error(format!("/linux/intelRdt/{name}"), "must be one line");
-            }
+        check_l3_schema(rdt.l3_cache_schema().as_deref().unwrap_or_default(), faults);
+        if rdt.mem_bw_schema().as_ref().is_some_and(|line| line.contains('\n')) {
+            faults.error("/linux/intelRdt/memBwSchema", "must be one line");
         }
         if rdt.mem_bw_schema().as_ref().is_some_and(|line| !line.starts_with("MB:")) {
             faults.error("/linux/intelRdt/memBwSchema", "must start with MB:");
@@ -207,10 +205,20 @@ fn check_paths(linux: &Linux, faults: &mut Faults) {
         }
         if let Some(id) = rdt.clos_id()
             && id != "/"
-            && (id.contains('/') || id == "." || id == "..")
+            && (id.contains(['/', '\n', '\0']) || [".", "..", "info", "mon_groups", "mon_data"].contains(&id.as_str()))
         {
             faults.error("/linux/intelRdt/closID", format!("{id:?} is not the name of a directory"));
         }
+    }
+}
+
+/// "The value SHOULD start with `L3:` and SHOULD NOT contain newlines": with code and data apart it has to do both.
+fn check_l3_schema(schema: &str, faults: &mut Faults) {
+    if !schema.is_empty() && !schema.starts_with("L3") {
+        faults.warn("/linux/intelRdt/l3CacheSchema", "should start with L3:");
+    }
+    if schema.trim_end().contains('\n') {
+        faults.warn("/linux/intelRdt/l3CacheSchema", "should be one line");
     }
 }
 

@@ -322,6 +322,9 @@ fn each_mistake_is_said_in_one_line() {
             "/devices/0/access: \"rwx\" has other letters than r, w and m",
         ),
         ("/linux/maskedPaths", json!(["proc"]), "/0: \"proc\" is not an absolute path"),
+        ("/linux/intelRdt", json!({"closID": "mon_groups"}), "/closID: \"mon_groups\" is not the name of a directory"),
+        ("/linux/intelRdt", json!({"schemata": ["L3:0=f\nMB:0=10"]}), "/schemata/0: must be one line"),
+        ("/linux/intelRdt", json!({"memBwSchema": "MB:0=1\nMB:1=1"}), "/memBwSchema: must be one line"),
         ("/linux/intelRdt", json!({"memBwSchema": "L3:0=1"}), "/memBwSchema: must start with MB:"),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND"}), "/nodes: missing: MPOL_BIND needs a node"),
         (

@@ -1,6 +1,7 @@
 //! The choreography: which process does what, and when.
 
 pub mod failure;
+mod first_state;
 pub mod foreground;
 pub mod gate;
 pub mod hooks;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, bail};
 use nix::sched::CloneFlags;
 
+use super::first_state::first_state;
 use super::init::{self, Init};
 use super::namespaces::{self, JoinFd, Return};
 use super::settings::Settings;
@@ -16,16 +17,18 @@ use crate::confine::limits;
 use crate::host::Host;
 use crate::netdev::NetDevices;
 use crate::plan::Plan;
+use crate::rdt::{self, Rdt};
 use crate::rootfs::{self, Prepared, ProcFs};
 use crate::spec::Spec;
 use crate::state::init::start_time;
-use crate::state::{Boot, Container, State, Status, VERSION};
-use crate::sys::mount;
+use crate::state::{Boot, Container, State, Status};
 use crate::sys::process::{self, Side};
 
 impl<'a> Runtime<'a> {
     /// The order of things. Each name is what traces and errors call the step.
     const STEPS: &'a [super::Step<Self>] = &[
+        // Before the state names it: whoever cleans up after a crash removes it.
+        ("resctrl", Self::look_at_resctrl),
         // Before the state names them: whoever cleans up after a crash kills what is in the container's cgroups.
         ("unused cgroup", Self::refuse_used_cgroup),
         // So that whatever comes later can be found and removed after a crash.
@@ -50,6 +53,7 @@ impl<'a> Runtime<'a> {
 enum Made {
     StateDirectory,
     Cgroup,
+    Rdt,
     /// In the runtime's mount namespace, when the container has none of its own.
     Mounts,
     Init,
@@ -70,6 +74,7 @@ pub struct Runtime<'a> {
     /// `rt run` starts over the channel and needs no gate.
     wants_gate: bool,
     cgroup: Option<Cgroup>,
+    rdt: Option<Rdt>,
     prepared: Option<Prepared>,
     procfs: Option<ProcFs>,
     joins: Vec<JoinFd>,
@@ -124,6 +129,7 @@ pub fn create<'a>(
         state,
         wants_gate,
         cgroup: None,
+        rdt: None,
         prepared: None,
         procfs: None,
         joins: Vec::new(),
@@ -167,6 +173,11 @@ pub fn clone(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> anyhow::Resul
 }
 
 impl Runtime<'_> {
+    fn look_at_resctrl(&mut self) -> anyhow::Result<()> {
+        self.state.rdt = self.plan.rdt.as_ref().map(rdt::look_at).transpose()?;
+        Ok(())
+    }
+
     fn refuse_used_cgroup(&mut self) -> anyhow::Result<()> {
         crate::cgroup::refuse_used(&self.plan.cgroup)
     }
@@ -196,6 +207,10 @@ impl Runtime<'_> {
         let cgroup = Cgroup::create(&self.plan.cgroup)?;
         self.state.cgroup = cgroup.paths().clone();
         self.cgroup = Some(cgroup);
+        if let (Some(plan), Some(place)) = (&self.plan.rdt, &self.state.rdt) {
+            self.made.push(Made::Rdt);
+            self.rdt.insert(Rdt::at(place.clone())).make(plan)?;
+        }
         Ok(())
     }
 
@@ -341,6 +356,7 @@ impl Runtime<'_> {
             cgroup.apply_resources(&self.plan.cgroup.resources)?;
         }
         let pid = self.pid()?;
+        self.rdt.as_ref().map_or(Ok(()), |rdt| rdt.join(pid))?;
         if let (Some(process), Some(procfs)) = (&self.plan.process, &self.procfs) {
             // By RUNTIME, because inside a new user namespace nobody may lower it.
             limits::apply_oom_score_adj(process, &pid.to_string(), |path, bytes| Ok(procfs.write(path, bytes)?))?;
@@ -425,6 +441,7 @@ impl Runtime<'_> {
                 Some(mut cgroup) => cgroup.undo(),
                 None => Ok(()),
             },
+            Made::Rdt => self.rdt.take().map_or(Ok(()), |mut rdt| rdt.undo()),
             Made::NetDevices => self.net_devices.take().map_or(Ok(()), |mut devices| devices.undo()),
             Made::PidFile => self.settings.pid_file.as_ref().map_or(Ok(()), |path| {
                 std::fs::remove_file(path).with_context(|| format!("remove {}", path.display()))
@@ -459,30 +476,6 @@ impl Runtime<'_> {
 
     fn pid(&self) -> anyhow::Result<i32> {
         self.init.as_ref().map(|(pid, _)| *pid).context("there is no init yet")
-    }
-}
-
-/// What is known before anything is made.
-fn first_state(spec: &Spec, plan: &Plan, host: &Host, settings: &Settings) -> State {
-    State {
-        version: VERSION,
-        oci_version: spec.oci.version().clone(),
-        id: settings.id.clone(),
-        bundle: spec.bundle.clone(),
-        rootfs: plan.rootfs.path.clone(),
-        created: crate::log::rfc3339(std::time::SystemTime::now()),
-        owner: host.euid,
-        annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        cgroup: plan.cgroup.paths.clone(),
-        own_pid_namespace: plan.namespaces.pid.is_new(),
-        own_mount_namespace: plan.namespaces.mount.is_own(),
-        has_process: plan.process.is_some(),
-        has_start_hooks: plan.hooks.start_container().as_ref().is_some_and(|hooks| !hooks.is_empty()),
-        new_keyring: settings.new_keyring,
-        mount_below: if plan.namespaces.mount.is_own() { None } else { mount::mount_id(&plan.rootfs.path).ok() },
-        poststart: plan.hooks.poststart().clone().unwrap_or_default(),
-        poststop: plan.hooks.poststop().clone().unwrap_or_default(),
-        ..State::default()
     }
 }
 

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use super::hooks;
 use crate::cgroup;
 use crate::log::Log;
+use crate::rdt;
 use crate::rootfs;
 use crate::state::{Container, State, Status};
 use crate::sys::mount;
@@ -36,6 +37,7 @@ pub fn destroy(log: &Log, container: Container, state: &State, init: Option<Borr
     }
     detach_root(state)?;
     cgroup::remove(&state.cgroup)?;
+    state.rdt.as_ref().map_or(Ok(()), rdt::remove)?;
     container.remove()?;
     let seen = if state.poststop.is_empty() { Vec::new() } else { state.for_hook(Status::Stopped, 0) };
     for error in hooks::run_all_tolerantly("poststop", &state.poststop, &seen) {

@@ -7,6 +7,7 @@ use oci_spec::runtime::Hook;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::CgroupPaths;
+use crate::plan::rdt::RdtPlace;
 
 /// The format that this `rt` writes.
 ///
@@ -55,6 +56,9 @@ pub struct State {
     /// The container's cgroups; none when the manager is `disabled`.
     #[serde(default)]
     pub cgroup: CgroupPaths,
+    /// The container's place in resctrl.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<RdtPlace>,
     /// Whether the kernel kills the rest when init ends.
     #[serde(default)]
     pub own_pid_namespace: bool,
