@@ -30,7 +30,8 @@ unit: ## The tests beside the code
 	cargo test --locked --bin rt
 
 integration: build ## The end-to-end tests; RUNTIME=crun or runc runs them against another
-	@$(NEED) busybox-static iproute2 procps uidmap util-linux $(filter crun runc,$(RUNTIME))
+	@$(NEED) busybox-static iproute2 iptables procps uidmap util-linux $(filter crun runc,$(RUNTIME))
+	@integration/criu.sh
 	RUNTIME=$(RUNTIME) integration/run.sh $(TEST)
 
 spec-coverage: ## That docs/spec-coverage/ quotes every MUST; SPEC=DIR is a checkout of the runtime spec

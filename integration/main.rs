@@ -7,6 +7,7 @@
 mod harness;
 
 mod cgroups;
+mod checkpoint;
 mod commands;
 mod devices;
 mod errors;

@@ -23,10 +23,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("netdev", &["plan"]),
     ("rdt", &["plan"]),
     ("state", &["cgroup", "plan", "sys"]),
+    ("criu", &["sys"]),
     ("console", &["sys"]),
-    ("stage", &["cgroup", "confine", "console", "host", "netdev", "plan", "rdt", "rootfs", "spec", "state", "sys"]),
+    (
+        "stage",
+        &["cgroup", "confine", "console", "criu", "host", "netdev", "plan", "rdt", "rootfs", "spec", "state", "sys"],
+    ),
     ("cli", &[]),
-    ("cmd", &["cgroup", "cli", "console", "host", "netdev", "plan", "rdt", "rootfs", "spec", "stage", "state", "sys"]),
+    (
+        "cmd",
+        &[
+            "cgroup", "cli", "console", "criu", "host", "netdev", "plan", "rdt", "rootfs", "spec", "stage", "state",
+            "sys",
+        ],
+    ),
 ];
 
 /// A file of code is two files above this; a file of tests may be longer, a table of data (`data` in its first line)

@@ -10,6 +10,7 @@ mod cli;
 mod cmd;
 mod confine;
 mod console;
+mod criu;
 mod error;
 mod host;
 mod log;

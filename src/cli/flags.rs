@@ -30,7 +30,8 @@ fn list(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     text(name, value, help).action(ArgAction::Append)
 }
 
-fn id() -> Arg {
+/// The container that the verb is about.
+pub fn id() -> Arg {
     Arg::new("id").value_name("ID").required(true).help("the container")
 }
 

@@ -6,6 +6,7 @@ mod argv;
 pub mod flags;
 mod globals;
 mod help;
+pub mod image_flags;
 mod usage;
 
 use std::ffi::{OsStr, OsString};

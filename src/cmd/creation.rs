@@ -17,14 +17,17 @@ use crate::plan::namespaces::NamespacePlan;
 use crate::rdt;
 use crate::rootfs::Root;
 use crate::spec::Spec;
-use crate::stage::runtime::{self, Created};
+use crate::stage::checkpoint::ImageSettings;
+use crate::stage::restore::{RestoreSettings, restore};
+use crate::stage::runtime::{self, Created, Restored, Runtime};
 use crate::stage::settings::Settings;
 use crate::state::{ContainerId, StateRoot};
 use crate::sys::fd;
 
 /// A container that is asked for; nothing has been done for it yet.
 pub struct Request {
-    host: Host,
+    /// Facts about the machine.
+    pub host: Host,
     spec: Spec,
     /// What will be done.
     pub plan: Plan,
@@ -81,6 +84,25 @@ impl Request {
             runtime::create(&self.spec, &self.plan, &self.host, &self.settings, container, console, wants_gate)?;
         created.warnings.iter().for_each(|warning| globals.log.warn(warning));
         Ok(created)
+    }
+
+    /// Restores the container from images.
+    ///
+    /// # Errors
+    /// The first step that fails, after everything was taken back.
+    pub fn restore(
+        &self,
+        globals: &Globals,
+        console: Option<OwnedFd>,
+        images: &ImageSettings,
+        settings: &RestoreSettings,
+    ) -> anyhow::Result<Restored> {
+        for warning in &self.plan.warnings {
+            globals.log.warn(&warning.to_string());
+        }
+        let container = self.root.create(&self.id)?;
+        let runtime = Runtime::new(&self.spec, &self.plan, &self.host, &self.settings, container, console);
+        restore(runtime, images, settings)
     }
 
     /// Whether the caller has said where the terminal goes.

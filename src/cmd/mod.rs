@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 pub mod check;
+pub mod checkpoint;
 #[cfg(test)]
 mod command_lines;
 pub mod create;
@@ -14,6 +15,7 @@ pub mod list;
 mod pattern;
 pub mod pause;
 pub mod ps;
+pub mod restore;
 pub mod run;
 mod signal;
 pub mod spec;
@@ -25,7 +27,7 @@ use std::io::Write;
 use anyhow::Context;
 use clap::{ArgMatches, Command};
 
-use crate::cli::{Globals, Verb, flags};
+use crate::cli::{Globals, Verb, flags, image_flags};
 use crate::state::{Container, ContainerId, StateRoot};
 
 const LIFE: &str = "Life of a container";
@@ -43,6 +45,8 @@ pub const VERBS: &[Verb] = &[
     verb(INSIDE, "exec", "run another program in it", flags::exec, exec::run),
     verb(INSIDE, "pause", "make all its processes stand still", flags::pause, pause::pause),
     verb(INSIDE, "resume", "let them go on", flags::resume, pause::resume),
+    verb(INSIDE, "checkpoint", "freeze it into files", image_flags::checkpoint, checkpoint::run),
+    verb(INSIDE, "restore", "make one from such files again", image_flags::restore, restore::run),
     verb(INSIDE, "ps", "show its processes", flags::ps, ps::run),
     verb(LOOK, "list", "show all containers", flags::list_containers, list::run),
     verb(LOOK, "state", "show one container as JSON", flags::state, state::run),

@@ -1,6 +1,6 @@
 //! `rt run`: create, start, and in the foreground wait and delete.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
@@ -12,6 +12,7 @@ use crate::stage::foreground::Foreground;
 use crate::stage::runtime::Created;
 use crate::stage::start::{OnFailure, start};
 use crate::stage::teardown::destroy;
+use crate::state::{Container, State};
 use crate::sys::fd;
 
 /// Runs a container from beginning to end, or to its start with `--detach`.
@@ -36,12 +37,28 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     drop(channel);
     let Some(foreground) = foreground else { return Ok(0) };
 
+    finish(globals, matches, container, &state, &foreground, init.as_fd(), master)
+}
+
+/// Stays with a container in the foreground until it ends, and deletes it, unless it is to be kept.
+///
+/// # Errors
+/// When it cannot be waited for, or something of it stays.
+pub fn finish(
+    globals: &Globals,
+    matches: &ArgMatches,
+    container: Container,
+    state: &State,
+    foreground: &Foreground,
+    init: BorrowedFd<'_>,
+    master: Option<OwnedFd>,
+) -> anyhow::Result<i32> {
     // Others may kill it, pause it and enter it while it runs.
     container.unlock();
-    let status = foreground.stay(init.as_fd(), master)?;
+    let status = foreground.stay(init, master)?;
     if !matches.get_flag("keep") {
         match container.lock() {
-            Ok(()) => destroy(&globals.log, container, &state, None)?,
+            Ok(()) => destroy(&globals.log, container, state, None)?,
             // Somebody else has deleted it.
             Err(error) if error.is::<crate::state::Missing>() => {}
             Err(error) => return Err(error),

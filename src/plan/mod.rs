@@ -1,6 +1,7 @@
 //! What will be done: pure data, made by pure functions from a `Spec` and the `Host`'s facts.
 
 pub mod cgroup;
+pub mod checkpoint;
 pub mod explain;
 pub mod filter;
 pub mod namespaces;

@@ -2,7 +2,7 @@
 //!
 //! A bind shows the same as a mount of cgroup2 in a cgroup namespace, and takes no RCU grace period (5–10 ms).
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,21 @@ pub(super) fn apply(
             Ok(mount)
         }
         _ => Err(Errno::ENODEV).context("this machine has no such cgroup hierarchy mounted"),
+    }
+}
+
+/// What `apply` binds: the name below the destination, if there is one, and the host's directory.
+pub fn sources(v2_only: bool, layout: &Layout, paths: &CgroupPaths) -> Vec<(Option<OsString>, PathBuf)> {
+    let unified = unified_directory(layout, paths);
+    match layout {
+        Layout::Legacy { hierarchies, .. } if !v2_only => {
+            let legacy = hierarchies.iter().map(|hierarchy| {
+                let name = hierarchy.mount.file_name().unwrap_or_else(|| OsStr::new("cgroup"));
+                (Some(name.to_owned()), legacy_directory(hierarchy, paths))
+            });
+            legacy.chain(unified.map(|directory| (Some("unified".into()), directory))).collect()
+        }
+        _ => unified.map(|directory| (None, directory)).into_iter().collect(),
     }
 }
 

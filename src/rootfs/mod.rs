@@ -16,6 +16,7 @@ mod pivot;
 mod prepare;
 mod procfs;
 pub mod resolve;
+mod restore;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,11 +28,13 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat, umask};
 
+pub use cgroup::sources as cgroup_sources;
 pub use console::Console;
 pub use mount::MountContext;
 pub use pivot::detach_inherited;
 pub use prepare::{Prepared, prepare};
 pub use procfs::{ProcFs, apply_sysctl};
+pub use restore::{make_mount_points, make_root_a_mount};
 
 use crate::plan::rootfs::{Propagation, PropagationKind, RootfsPlan};
 use crate::sys::mount::{

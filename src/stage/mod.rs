@@ -1,5 +1,6 @@
 //! The choreography: which process does what, and when.
 
+pub mod checkpoint;
 pub mod failure;
 mod first_state;
 pub mod foreground;
@@ -12,12 +13,14 @@ pub mod namespaces;
 pub mod pid_file;
 pub mod privileges;
 pub mod protect;
+pub mod restore;
 pub mod runtime;
 pub mod settings;
 pub mod setup;
 pub mod start;
 pub mod sync;
 pub mod teardown;
+pub mod undo;
 
 /// One step of a stage: its name, as in traces and errors, and what is done.
 type Step<S> = (&'static str, fn(&mut S) -> anyhow::Result<()>);

@@ -37,6 +37,16 @@ impl JoinFd {
         self.flag == CloneFlags::CLONE_NEWNET
     }
 
+    /// Its kind.
+    pub fn flag(&self) -> CloneFlags {
+        self.flag
+    }
+
+    /// For others to enter it.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file
+    }
+
     /// Enters it.
     ///
     /// # Errors

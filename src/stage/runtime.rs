@@ -11,6 +11,7 @@ use super::namespaces::{self, JoinFd, Return};
 use super::settings::Settings;
 use super::setup::{self, Setup};
 use super::sync::{Channel, Message};
+use super::undo::Made;
 use super::{failure, gate, hooks, id_map};
 use crate::cgroup::Cgroup;
 use crate::confine::limits;
@@ -48,44 +49,30 @@ impl<'a> Runtime<'a> {
     ];
 }
 
-/// What has been made so far, to be taken back in reverse order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
-    StateDirectory,
-    Cgroup,
-    Rdt,
-    /// In the runtime's mount namespace, when the container has none of its own.
-    Mounts,
-    Init,
-    /// Undone before INIT is killed: its network namespace may end with it.
-    NetDevices,
-    PidFile,
-}
-
 /// What RUNTIME works with.
 pub struct Runtime<'a> {
     spec: &'a Spec,
-    plan: &'a Plan,
-    host: &'a Host,
-    settings: &'a Settings,
+    pub(super) plan: &'a Plan,
+    pub(super) host: &'a Host,
+    pub(super) settings: &'a Settings,
     /// The state directory, locked; the clone lets go of it.
-    container: Option<Container>,
-    state: State,
+    pub(super) container: Option<Container>,
+    pub(super) state: State,
     /// `rt run` starts over the channel and needs no gate.
     wants_gate: bool,
-    cgroup: Option<Cgroup>,
-    rdt: Option<Rdt>,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) rdt: Option<Rdt>,
     prepared: Option<Prepared>,
     procfs: Option<ProcFs>,
     joins: Vec<JoinFd>,
     gate: Option<OwnedFd>,
-    console: Option<OwnedFd>,
+    pub(super) console: Option<OwnedFd>,
     channel: Option<Channel>,
-    init: Option<(i32, OwnedFd)>,
-    net_devices: Option<NetDevices>,
-    hooks_have_begun: bool,
+    pub(super) init: Option<(i32, OwnedFd)>,
+    pub(super) net_devices: Option<NetDevices>,
+    pub(super) hooks_have_begun: bool,
     warnings: Vec<String>,
-    made: Vec<Made>,
+    pub(super) made: Vec<Made>,
 }
 
 /// A container that is `created`: its init waits.
@@ -100,6 +87,16 @@ pub struct Created {
     pub channel: Channel,
     /// What is worth telling.
     pub warnings: Vec<String>,
+}
+
+/// A container that runs again.
+pub struct Restored {
+    /// The state directory, still locked.
+    pub container: Container,
+    /// What state.json says.
+    pub state: State,
+    /// Its init.
+    pub init: OwnedFd,
 }
 
 /// Creates a container; on any fault everything that was made is removed again.
@@ -119,29 +116,8 @@ pub fn create<'a>(
     console: Option<OwnedFd>,
     wants_gate: bool,
 ) -> anyhow::Result<Created> {
-    let state = first_state(spec, plan, host, settings);
-    let mut runtime = Runtime {
-        spec,
-        plan,
-        host,
-        settings,
-        container: Some(container),
-        state,
-        wants_gate,
-        cgroup: None,
-        rdt: None,
-        prepared: None,
-        procfs: None,
-        joins: Vec::new(),
-        gate: None,
-        console,
-        channel: None,
-        init: None,
-        net_devices: None,
-        hooks_have_begun: false,
-        warnings: Vec::new(),
-        made: vec![Made::StateDirectory],
-    };
+    let mut runtime = Runtime::new(spec, plan, host, settings, container, console);
+    runtime.wants_gate = wants_gate;
     for (_name, step) in Runtime::STEPS {
         if let Err(error) = step(&mut runtime) {
             return Err(runtime.unwind(error));
@@ -172,23 +148,58 @@ pub fn clone(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> anyhow::Resul
     process::clone3(flags.bits() as u32 as u64, cgroup).with_context(|| format!("clone3 with {flags:?}"))
 }
 
+impl<'a> Runtime<'a> {
+    /// Before anything but the state directory is made.
+    pub fn new(
+        spec: &'a Spec,
+        plan: &'a Plan,
+        host: &'a Host,
+        settings: &'a Settings,
+        container: Container,
+        console: Option<OwnedFd>,
+    ) -> Runtime<'a> {
+        Runtime {
+            spec,
+            plan,
+            host,
+            settings,
+            container: Some(container),
+            state: first_state(spec, plan, host, settings),
+            wants_gate: false,
+            cgroup: None,
+            rdt: None,
+            prepared: None,
+            procfs: None,
+            joins: Vec::new(),
+            gate: None,
+            console,
+            channel: None,
+            init: None,
+            net_devices: None,
+            hooks_have_begun: false,
+            warnings: Vec::new(),
+            made: vec![Made::StateDirectory],
+        }
+    }
+}
+
 impl Runtime<'_> {
     fn look_at_resctrl(&mut self) -> anyhow::Result<()> {
         self.state.rdt = self.plan.rdt.as_ref().map(rdt::look_at).transpose()?;
         Ok(())
     }
 
-    fn refuse_used_cgroup(&mut self) -> anyhow::Result<()> {
+    pub(super) fn refuse_used_cgroup(&mut self) -> anyhow::Result<()> {
         crate::cgroup::refuse_used(&self.plan.cgroup)
     }
 
-    fn record_creation(&mut self) -> anyhow::Result<()> {
+    pub(super) fn record_creation(&mut self) -> anyhow::Result<()> {
         let container = self.container()?;
         container.save_config(&self.spec.text)?;
         container.save(&self.state)
     }
 
-    fn connect_console(&mut self) -> anyhow::Result<()> {
+    pub(super) fn connect_console(&mut self) -> anyhow::Result<()> {
         let wants_terminal = self.plan.process.as_ref().is_some_and(|process| process.terminal);
         if let Some(path) = &self.settings.console_socket {
             if !wants_terminal {
@@ -201,7 +212,7 @@ impl Runtime<'_> {
         Ok(())
     }
 
-    fn make_cgroup(&mut self) -> anyhow::Result<()> {
+    pub(super) fn make_cgroup(&mut self) -> anyhow::Result<()> {
         // Before it is made: whatever stops us in between is in the undo log already.
         self.made.push(Made::Cgroup);
         let cgroup = Cgroup::create(&self.plan.cgroup)?;
@@ -352,9 +363,7 @@ impl Runtime<'_> {
     }
 
     fn apply_resources(&mut self) -> anyhow::Result<()> {
-        if let Some(cgroup) = &mut self.cgroup {
-            cgroup.apply_resources(&self.plan.cgroup.resources)?;
-        }
+        self.apply_limits()?;
         let pid = self.pid()?;
         self.rdt.as_ref().map_or(Ok(()), |rdt| rdt.join(pid))?;
         if let (Some(process), Some(procfs)) = (&self.plan.process, &self.procfs) {
@@ -362,6 +371,11 @@ impl Runtime<'_> {
             limits::apply_oom_score_adj(process, &pid.to_string(), |path, bytes| Ok(procfs.write(path, bytes)?))?;
         }
         Ok(())
+    }
+
+    /// Writes the limits of the cgroup.
+    pub(super) fn apply_limits(&mut self) -> anyhow::Result<()> {
+        self.cgroup.as_mut().map_or(Ok(()), |cgroup| cgroup.apply_resources(&self.plan.cgroup.resources))
     }
 
     /// Runs the runtime's hooks when INIT says so, and waits until it is ready.
@@ -394,6 +408,17 @@ impl Runtime<'_> {
 
     /// Writes the state and the pid file, then lets INIT live on its own.
     fn commit(&mut self) -> anyhow::Result<()> {
+        self.record_init()?;
+        let channel = self.channel()?;
+        channel.send(&Message::Committed)?;
+        match channel.receive()? {
+            Some(Message::Detached) => Ok(()),
+            other => Err(failure::from_answer(other, "commit")),
+        }
+    }
+
+    /// Tells everybody who init is: state.json, the pid file, the pidfd's socket.
+    fn record_init(&mut self) -> anyhow::Result<()> {
         self.state.pid = self.pid()?;
         self.state.start_time = start_time(self.state.pid)?;
         self.state.boot_id = Boot::default().id()?.to_owned();
@@ -405,52 +430,22 @@ impl Runtime<'_> {
         if let (Some(path), Some((_, pidfd))) = (&self.settings.pidfd_socket, &self.init) {
             crate::console::send_pidfd(path, pidfd.as_fd())?;
         }
-        let channel = self.channel()?;
-        channel.send(&Message::Committed)?;
-        match channel.receive()? {
-            Some(Message::Detached) => Ok(()),
-            other => Err(failure::from_answer(other, "commit")),
-        }
+        Ok(())
     }
 
-    /// Takes everything back; the first error stays the one that is told.
-    fn unwind(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let mut causes = Vec::new();
-        for made in std::mem::take(&mut self.made).into_iter().rev() {
-            causes.extend(self.take_back(made).err());
-        }
-        if self.hooks_have_begun {
-            let hooks = self.plan.hooks.poststop().as_deref().unwrap_or_default();
-            causes.extend(hooks::run_all_tolerantly("poststop", hooks, &self.hook_state(Status::Stopped)));
-        }
-        failure::with_causes(error, &causes)
+    /// Takes an init over that somebody else has made, as our child: CRIU.
+    pub(super) fn take_over(&mut self, init: (i32, OwnedFd)) -> anyhow::Result<()> {
+        self.made.push(Made::Init);
+        self.init = Some(init);
+        self.record_init()
     }
 
-    fn take_back(&mut self, made: Made) -> anyhow::Result<()> {
-        match made {
-            Made::Mounts => super::teardown::detach_root(&self.state),
-            Made::Init => match self.init.take() {
-                None => Ok(()),
-                Some((_, pidfd)) => {
-                    // ESRCH: it has ended by itself, which is why we are here.
-                    let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-                    wait_for_end(pidfd.as_fd()).map(drop).context("wait for the container's init")
-                }
-            },
-            Made::Cgroup => match self.cgroup.take() {
-                Some(mut cgroup) => cgroup.undo(),
-                None => Ok(()),
-            },
-            Made::Rdt => self.rdt.take().map_or(Ok(()), |mut rdt| rdt.undo()),
-            Made::NetDevices => self.net_devices.take().map_or(Ok(()), |mut devices| devices.undo()),
-            Made::PidFile => self.settings.pid_file.as_ref().map_or(Ok(()), |path| {
-                std::fs::remove_file(path).with_context(|| format!("remove {}", path.display()))
-            }),
-            Made::StateDirectory => match self.container.take() {
-                Some(container) => container.remove(),
-                None => Ok(()),
-            },
-        }
+    /// What the steps of a restore have made.
+    pub(super) fn into_restored(mut self) -> anyhow::Result<Restored> {
+        let (Some(container), Some((_, init))) = (self.container.take(), self.init.take()) else {
+            bail!("criu has restored no init");
+        };
+        Ok(Restored { container, state: self.state, init })
     }
 
     /// Prefers INIT's own last words to an error that its end has caused.
@@ -462,7 +457,7 @@ impl Runtime<'_> {
         }
     }
 
-    fn hook_state(&self, status: Status) -> Vec<u8> {
+    pub(super) fn hook_state(&self, status: Status) -> Vec<u8> {
         self.state.for_hook(status, self.init.as_ref().map_or(0, |(pid, _)| *pid))
     }
 

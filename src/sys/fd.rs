@@ -32,8 +32,16 @@ pub fn send(socket: BorrowedFd<'_>, text: &[u8], fds: &[RawFd]) -> Result<(), Er
 /// # Errors
 /// `ENODATA` when the other side has closed, or sent no descriptor.
 pub fn receive(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let mut text = [0; 4096];
-    let mut parts = [IoSliceMut::new(&mut text)];
+    receive_into(socket, &mut [0; 4096])?.1.ok_or(Errno::ENODATA)
+}
+
+/// `recvmsg` of one message into `buffer`, with the descriptor that came with it, if one did
+/// — <https://man7.org/linux/man-pages/man7/unix.7.html>
+///
+/// # Errors
+/// `EINTR`, `ECONNRESET`, `EMSGSIZE` for a message that does not fit.
+pub fn receive_into(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut parts = [IoSliceMut::new(buffer)];
     let mut space = nix::cmsg_space!([RawFd; 1]);
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut received = message.cmsgs()?.filter_map(|control| match control {
@@ -41,7 +49,20 @@ pub fn receive(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
         ControlMessageOwned::ScmRights(fds) => fds.first().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }),
         _ => None,
     });
-    received.next().ok_or(Errno::ENODATA)
+    let fd = received.next();
+    if message.flags.contains(MsgFlags::MSG_TRUNC) { Err(Errno::EMSGSIZE) } else { Ok((message.bytes, fd)) }
+}
+
+/// `int fcntl(int fd, F_SETFD, int flags);` — <https://man7.org/linux/man-pages/man2/F_SETFD.2const.html>
+///
+/// Whether the descriptor with this number survives an exec.
+///
+/// # Errors
+/// `EBADF`.
+pub fn set_inheritable(fd: RawFd, inheritable: bool) -> Result<(), Errno> {
+    let flags = if inheritable { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: only flags of the descriptor change.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, flags) }).map(drop)
 }
 
 /// `int fcntl(int fd, F_GETFD);` — <https://man7.org/linux/man-pages/man2/F_GETFD.2const.html>
