@@ -7,6 +7,7 @@ pub mod leaks;
 pub mod netns;
 pub mod runtime;
 pub mod terminal;
+pub mod tree;
 
 pub use bundle::Bundle;
 pub use container::Container;

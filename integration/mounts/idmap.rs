@@ -135,3 +135,80 @@ fn bad_mappings_are_refused() {
     let tmpfs = json!({ "type": "tmpfs", "source": "tmpfs", "destination": "/mnt", "options": ["idmap"] });
     Container::new(bundle.push("/mounts", tmpfs)).run().refused_with(&["/mounts/7/options", "bind"]);
 }
+
+/// "If `uidMappings` or `gidMappings` are specified for the mount, the runtime MUST use those values": each for its own
+/// kind of id.
+#[test]
+fn uids_and_gids_have_mappings_of_their_own() {
+    only_rt!();
+    let (bundle, source) = bundle(100_005);
+    let mut mount = idmapped(&source, &["bind", "idmap"], Some(mapping(100_000, 1000, 10)));
+    mount["gidMappings"] = mapping(100_005, 2000, 1);
+    assert_eq!(Container::new(bundle.push("/mounts", mount)).run().ok().stdout, "1005:2000\n");
+}
+
+/// Mappings without the option ask for the same: "to ensure that older runtimes will not silently ignore this field" is
+/// all that the option is for.
+#[test]
+fn mappings_alone_map_the_mount() {
+    only_rt!();
+    let (bundle, source) = bundle(100_000);
+    let mount = idmapped(&source, &["bind"], Some(mapping(100_000, 5, 1)));
+    assert_eq!(Container::new(bundle.push("/mounts", mount)).run().ok().stdout, "5:5\n");
+}
+
+/// crun's form again: several ranges, apart by `#`.
+#[test]
+fn the_option_may_hold_several_ranges() {
+    only_rt!();
+    for (owner, shown) in [(100, "1000:3000\n"), (205, "2005:65534\n")] {
+        let (bundle, source) = bundle(owner);
+        let option = "idmap=uids=100-1000-10#200-2000-10;gids=100-3000-10";
+        let mount = idmapped(&source, &["bind", option], None);
+        assert_eq!(Container::new(bundle.push("/mounts", mount)).run().ok().stdout, shown);
+    }
+}
+
+/// With `@` the second id is one of the container's user namespace, not of the host; `ridmap=` is the recursive form.
+#[test]
+fn an_at_sign_counts_in_the_containers_ids() {
+    only_rt!();
+    let (bundle, source) = bundle(3);
+    let mount = idmapped(&source, &["rbind", "ridmap=uids=@3-33-1;gids=@3-44-1"], None);
+    assert_eq!(Container::new(with_user_namespace(bundle).push("/mounts", mount)).run().ok().stdout, "33:44\n");
+}
+
+/// A text that says nothing clear is refused, with its place.
+#[test]
+fn a_broken_mapping_text_is_refused() {
+    only_rt!();
+    for text in [
+        "uids=0-0",
+        "uids=0-0-1",
+        "uids=0-0-0;gids=0-0-1",
+        "uids=x-0-1;gids=0-0-1",
+        "nonsense",
+        "uids=0-0-1;guests=0-0-1",
+    ] {
+        let (bundle, source) = bundle(0);
+        let mount = idmapped(&source, &["bind", &format!("idmap={text}")], None);
+        let container = Container::new(bundle.push("/mounts", mount));
+        container.run().refused_with(&["/mounts/7/options", text]);
+        container.assert_nothing_left();
+    }
+}
+
+/// Overlapping ranges are refused with their place; so is, in the kernel's words, a file system that cannot be mapped.
+#[test]
+fn what_cannot_be_mapped_is_refused() {
+    only_rt!();
+    let (bundle, source) = bundle(0);
+    let overlap = json!([{ "containerID": 0, "hostID": 0, "size": 5 }, { "containerID": 4, "hostID": 100, "size": 5 }]);
+    let container = Container::new(bundle.push("/mounts", idmapped(&source, &["bind", "idmap"], Some(overlap))));
+    container.run().refused_with(&["/mounts/7/uidMappings/1/containerID"]);
+    container.assert_nothing_left();
+    let mount = idmapped(Path::new("/proc"), &["bind", "idmap"], Some(mapping(0, 5, 1)));
+    let container = Container::new(Bundle::args(&["true"]).push("/mounts", mount));
+    container.run().refused_with(&["/mnt", "EINVAL"]);
+    container.assert_nothing_left();
+}

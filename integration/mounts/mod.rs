@@ -4,8 +4,11 @@ mod binds;
 mod cgroup;
 mod filesystems;
 mod idmap;
+mod nested;
 mod options;
 mod propagation;
+mod recursive;
+mod symlinks;
 
 use std::path::{Path, PathBuf};
 

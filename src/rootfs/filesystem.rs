@@ -156,7 +156,8 @@ fn superblock_flag(key: &CStr) -> Option<MsFlags> {
         b"lazytime" => MsFlags::MS_LAZYTIME,
         b"acl" => MsFlags::MS_POSIXACL,
         b"iversion" => MsFlags::MS_I_VERSION,
-        b"async" | b"nolazytime" | b"nomand" | b"noacl" | b"noiversion" | b"rw" => MsFlags::empty(),
+        b"silent" => MsFlags::MS_SILENT,
+        b"async" | b"nolazytime" | b"nomand" | b"noacl" | b"noiversion" | b"loud" | b"rw" => MsFlags::empty(),
         _ => return None,
     })
 }
@@ -167,7 +168,9 @@ fn make(plan: &MountPlan, filesystem: &FilesystemPlan, mode: Option<&CStr>) -> a
     if let Some(source) = &filesystem.source {
         context.set(c"source", Some(source)).map_err(|errno| say(&context, errno))?;
     }
-    for option in &filesystem.options {
+    // fsconfig(2) has no word for these two.
+    let is_volume = |option: &&SuperblockOption| [c"silent", c"loud"].contains(&option.key.as_c_str());
+    for option in filesystem.options.iter().filter(|option| !is_volume(option)) {
         match context.set(&option.key, value_of(option)) {
             Err(Errno::EINVAL) if option.if_known => {}
             result => result.map_err(|errno| say(&context, errno)).with_context(|| format!("option {option}"))?,
@@ -228,4 +231,21 @@ fn bind_fallback(path: &CStr, plan: &MountPlan) -> anyhow::Result<OwnedFd> {
     let slave = Propagation { kind: PropagationKind::Slave, recursive: true };
     attributes::apply(tree.as_fd(), &whole, true, None, Some(slave)).context("set its attributes")?;
     Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::rootfs::{Effect, MOUNT_OPTIONS};
+
+    #[test]
+    fn every_flag_of_a_superblock_is_a_bit_for_mount_2() {
+        for option in MOUNT_OPTIONS {
+            if let Effect::Superblock(key) | Effect::SuperblockIfKnown(key) = option.effect {
+                assert!(superblock_flag(key).is_some(), "{}", option.name);
+            }
+        }
+        assert_eq!(superblock_flag(c"silent"), Some(MsFlags::MS_SILENT));
+        assert_eq!(superblock_flag(c"size"), None);
+    }
 }

@@ -90,6 +90,7 @@ const CONTRARIES: &[(&CStr, &CStr)] = &[
     (c"iversion", c"noiversion"),
     (c"lazytime", c"nolazytime"),
     (c"mand", c"nomand"),
+    (c"silent", c"loud"),
     (c"sync", c"async"),
 ];
 

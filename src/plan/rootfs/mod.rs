@@ -17,7 +17,7 @@ pub use idmap::IdmapSource;
 pub use mount::{Attributes, BindPlan, FilesystemPlan, MountKind, MountPlan, Propagation, SuperblockOption};
 // `rt features` prints a constant text; a test of it compares it with the table.
 #[cfg(test)]
-pub use options::MOUNT_OPTIONS;
+pub use options::{Effect, MOUNT_OPTIONS};
 pub use options::{PropagationKind, attribute};
 pub use paths::clean_destination;
 pub use sysctl::{Sysctl, plan_sysctl};

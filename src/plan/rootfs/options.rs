@@ -115,8 +115,8 @@ pub const MOUNT_OPTIONS: &[MountOption] = &[
     one("idmap", Idmap),
     one("iversion", SuperblockIfKnown(c"iversion")),
     one("lazytime", Superblock(c"lazytime")),
-    // Only says how loud the kernel's own log is.
-    one("loud", Nothing),
+    // How loud the kernel's own log is.
+    one("loud", SuperblockIfKnown(c"loud")),
     one("mand", Superblock(c"mand")),
     one("noacl", SuperblockIfKnown(c"noacl")),
     one("noatime", Atime(NOATIME)),
@@ -165,7 +165,7 @@ pub const MOUNT_OPTIONS: &[MountOption] = &[
     all("runbindable", Propagation(PropagationKind::Unbindable)),
     one("rw", Clear(RDONLY)),
     one("shared", Propagation(PropagationKind::Shared)),
-    one("silent", Nothing),
+    one("silent", SuperblockIfKnown(c"silent")),
     one("slave", Propagation(PropagationKind::Slave)),
     one("src-nofollow", Effect::SourceNofollow),
     one("strictatime", Atime(STRICTATIME)),

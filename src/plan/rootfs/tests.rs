@@ -83,6 +83,7 @@ fn the_last_of_two_contrary_flags_of_the_superblock_wins() {
         keys(json!(["lazytime", "nolazytime", "nomand", "mand", "acl", "noacl"])),
         ["nolazytime", "mand", "noacl"]
     );
+    assert_eq!(keys(json!(["silent", "loud", "iversion", "noiversion"])), ["loud", "noiversion"]);
 }
 
 #[test]
