@@ -28,10 +28,10 @@ pub(super) fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> anyhow::Res
     let from = openat(from, ".", DIRECTORY, Mode::empty())?;
     let to = openat(to, ".", DIRECTORY, Mode::empty())?;
     let status = fstat(&from)?;
-    copy_attributes(from.as_fd(), to.as_fd())?;
-    copy_directory(from, &to, DEEPEST)?;
+    copy_directory(from.try_clone()?, &to, DEEPEST)?;
     // Its mode is an option of the tmpfs.
-    Ok(fchown(&to, Some(Uid::from_raw(status.st_uid)), Some(Gid::from_raw(status.st_gid)))?)
+    fchown(&to, Some(Uid::from_raw(status.st_uid)), Some(Gid::from_raw(status.st_gid)))?;
+    Ok(copy_attributes(from.as_fd(), to.as_fd())?)
 }
 
 fn copy_directory(from: OwnedFd, to: &OwnedFd, depth: u32) -> anyhow::Result<()> {
@@ -60,9 +60,8 @@ fn copy_entry(from: BorrowedFd<'_>, to: &OwnedFd, name: &std::ffi::CStr, depth: 
             mkdirat(to, name, mode)?;
             let source = openat(from, name, DIRECTORY, Mode::empty())?;
             let copy = openat(to, name, DIRECTORY, Mode::empty())?;
-            copy_attributes(source.as_fd(), copy.as_fd())?;
-            copy_directory(source, &copy, depth - 1)?;
-            finish(&copy, &status)
+            copy_directory(source.try_clone()?, &copy, depth - 1)?;
+            finish(&source, &copy, &status)
         }
         SFlag::S_IFREG => {
             let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -70,8 +69,7 @@ fn copy_entry(from: BorrowedFd<'_>, to: &OwnedFd, name: &std::ffi::CStr, depth: 
             let new = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
             let mut copy = File::from(openat(to, name, new | flags, mode)?);
             std::io::copy(&mut source, &mut copy).map_err(errno_of)?;
-            copy_attributes(source.as_fd(), copy.as_fd())?;
-            finish(&copy.into(), &status)
+            finish(&source.into(), &copy.into(), &status)
         }
         SFlag::S_IFLNK => {
             let target = readlinkat(from, name)?;
@@ -108,10 +106,12 @@ fn times(status: &FileStat) -> (TimeSpec, TimeSpec) {
     (TimeSpec::new(status.st_atime, status.st_atime_nsec), TimeSpec::new(status.st_mtime, status.st_mtime_nsec))
 }
 
-fn finish(copy: &OwnedFd, status: &FileStat) -> anyhow::Result<()> {
+fn finish(source: &OwnedFd, copy: &OwnedFd, status: &FileStat) -> anyhow::Result<()> {
     fchown(copy, Some(Uid::from_raw(status.st_uid)), Some(Gid::from_raw(status.st_gid)))?;
     // After chown, which takes set-user-id away.
     fchmod(copy, Mode::from_bits_truncate(status.st_mode & 0o7777))?;
+    // After both: chown takes file capabilities away, chmod changes an ACL; and children inherit a default ACL.
+    copy_attributes(source.as_fd(), copy.as_fd())?;
     let (accessed, modified) = times(status);
     Ok(futimens(copy, &accessed, &modified)?)
 }

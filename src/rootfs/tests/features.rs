@@ -11,6 +11,7 @@ use super::*;
 use crate::host::cgroup::{Hierarchy, Unified};
 use crate::plan::namespaces::{Namespace, NamespacePlan};
 use crate::plan::rootfs::tests::plan_with;
+use crate::sys::xattr;
 
 /// What dockerd asks for.
 fn typical() -> Value {
@@ -200,6 +201,40 @@ fn tmpcopyup_keeps_owner_mode_and_symlinks() {
         let top = fs::metadata(rootfs.join("etc")).unwrap();
         assert_eq!((top.uid(), top.gid(), top.mode() & 0o7777), (9, 10, 0o751));
         assert!(flags(rootfs.join("etc")).contains(FsFlags::ST_RDONLY | FsFlags::ST_NOSUID));
+    });
+}
+
+#[test]
+fn tmpcopyup_keeps_file_capabilities_and_acls() {
+    in_bundle(|bundle| {
+        let rootfs = bundle.join("rootfs");
+        fs::create_dir_all(rootfs.join("etc/sub")).unwrap();
+        fs::write(rootfs.join("etc/sub/file"), "text").unwrap();
+        chown(rootfs.join("etc/sub/file"), Some(7), Some(8)).unwrap();
+        // Revision 2, effective: CAP_NET_RAW.
+        let mut capability = vec![1, 0, 0, 2, 0, 0x20];
+        capability.resize(20, 0);
+        // Version 2; owner rwx, user 1000 r, group r, mask r, others nothing.
+        let entry = |tag: u16, rights: u16, id: u32| {
+            [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        let entries = [(1, 7, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (0x10, 4, u32::MAX), (0x20, 0, u32::MAX)];
+        let acl =
+            entries.iter().fold(vec![2, 0, 0, 0], |acl, (tag, rights, id)| [acl, entry(*tag, *rights, *id)].concat());
+        let file = |path: &str| fs::File::open(rootfs.join(path)).unwrap();
+        xattr::set(file("etc/sub/file").as_fd(), c"security.capability", &capability).unwrap();
+        xattr::set(file("etc/sub").as_fd(), c"system.posix_acl_default", &acl).unwrap();
+        xattr::set(file("etc/sub").as_fd(), c"trusted.rt", b"of a directory").unwrap();
+        let plan =
+            plan(bundle, json!({"mounts": [{"destination": "/etc", "type": "tmpfs", "options": ["tmpcopyup"]}]}));
+        build(&plan).unwrap();
+        let get = |path: &str, name| xattr::get(file(path).as_fd(), name);
+        assert_eq!(get("etc/sub/file", c"security.capability").unwrap(), capability);
+        assert_eq!(get("etc/sub", c"system.posix_acl_default").unwrap(), acl);
+        assert_eq!(get("etc/sub", c"trusted.rt").unwrap(), b"of a directory");
+        // The file was there before its directory had a default ACL.
+        assert!(get("etc/sub/file", c"system.posix_acl_access").is_err());
+        assert_eq!(fs::metadata(rootfs.join("etc/sub/file")).unwrap().uid(), 7);
     });
 }
 
