@@ -63,6 +63,23 @@ fn a_failing_poststart_hook_stops_the_container() {
     container.assert_nothing_left();
 }
 
+/// "[...] and continue the lifecycle at step 12": the container is destroyed and the poststop hooks run, without a delete.
+#[test]
+fn a_failing_start_hook_destroys_the_container() {
+    only_rt!(); // runc and crun only stop it
+    for point in ["startContainer", "poststart"] {
+        let bundle = Bundle::sleeping().limited();
+        let log = bundle.beside("log");
+        let bundle = bundle.hook(point, "exit 7").hook("poststop", &format!("echo poststop >> {}", log.display()));
+        let container = Container::new(bundle);
+        container.create().ok();
+        container.start().refused_with(&[point, "7"]);
+        assert_eq!(container.status(), "none", "{point}");
+        assert_eq!(container.bundle.read_beside("log"), "poststop\n", "{point}");
+        container.assert_nothing_left();
+    }
+}
+
 /// "If any `poststop` hook fails, the runtime MUST log a warning, but the remaining hooks and lifecycle continue as if
 /// the hook had succeeded."
 #[test]
@@ -87,6 +104,55 @@ fn a_hook_that_takes_too_long_is_ended() {
     container.create().refused_with(&["createRuntime"]);
     assert!(begin.elapsed().as_secs() < 15);
     container.assert_nothing_left();
+}
+
+/// The same for the hooks of start and delete: those of start end the container, a poststop hook is only warned of.
+#[test]
+fn the_timeout_holds_for_the_later_hooks_too() {
+    only_rt!(); // runc 1.1 waits for the hook's children
+    for point in ["createContainer", "startContainer", "poststart", "poststop"] {
+        let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", "sleep 600; true"], "env": ["PATH=/bin:/usr/bin"], "timeout": 1 });
+        let container = Container::new(Bundle::sleeping().push(&format!("/hooks/{point}"), hook));
+        let begin = std::time::Instant::now();
+        match point {
+            "createContainer" => drop(container.create().refused_with(&[point, "timeout"])),
+            "poststop" => {
+                container.create().ok();
+                let outcome = container.delete_force().ok();
+                assert!(outcome.stderr.contains("timeout"), "{outcome:?}");
+            }
+            _ => {
+                container.create().ok();
+                container.start().refused_with(&[point, "timeout"]);
+            }
+        }
+        assert!(begin.elapsed().as_secs() < 15, "{point}");
+        container.assert_nothing_left();
+    }
+}
+
+/// A hook that is faster than its timeout is not disturbed by it.
+#[test]
+fn a_hook_within_its_timeout_runs_to_its_end() {
+    let bundle = Bundle::args(&["true"]);
+    let log = bundle.beside("log");
+    let script = format!("sleep 0.3; echo done > {}", log.display());
+    let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"], "timeout": 20 });
+    let container = Container::new(bundle.push("/hooks/createRuntime", hook));
+    container.run().ok();
+    assert_eq!(container.bundle.read_beside("log"), "done\n");
+}
+
+/// "`env` with the same semantics as IEEE Std 1003.1-2008's `environ`": NAME=VALUE.
+#[test]
+fn a_hook_variable_without_a_value_is_refused() {
+    only_rt!();
+    for variable in ["NOTHING", "=x"] {
+        let hook = json!({ "path": "/bin/true", "env": ["A=b", variable] });
+        let container = Container::new(Bundle::sleeping().push("/hooks/poststop", hook));
+        container.create().refused_with(&["/hooks/poststop/0/env/1", variable]);
+        container.assert_nothing_left();
+    }
 }
 
 /// "If set, `timeout` MUST be greater than zero."

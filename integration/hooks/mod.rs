@@ -1,6 +1,7 @@
 //! config.md, "POSIX-platform Hooks", and the steps 3 to 13 of the lifecycle.
 
 mod failure;
+mod points;
 
 use serde_json::{Value, json};
 

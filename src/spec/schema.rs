@@ -138,6 +138,6 @@ const HOOKS: &[Property] = &[
 const HOOK: &[Property] = &[
     required("path", Absolute),
     optional("args", List(&Text)),
-    optional("env", List(&Text)),
+    optional("env", List(&Variable)),
     optional("timeout", Int(1, i64::MAX as i128)),
 ];
