@@ -6,5 +6,6 @@ mod exec;
 mod exit;
 mod identity;
 mod limits;
+mod scheduling;
 mod stdio;
 mod terminal;

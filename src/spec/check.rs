@@ -13,6 +13,10 @@ pub fn check(oci: &Spec, faults: &mut Faults) {
     }
     if let Some(process) = oci.process() {
         check_process::check(process, "/process", faults);
+        let hooks = oci.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
+        if hooks.is_some_and(|hooks| !hooks.is_empty()) {
+            check_process::check_can_fork(process, "/process", faults);
+        }
     }
     for (index, mount) in oci.mounts().iter().flatten().enumerate() {
         check_mount(mount, &format!("/mounts/{index}"), faults);

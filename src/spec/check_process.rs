@@ -1,6 +1,6 @@
 //! What the fields of `process` mean together.
 
-use oci_spec::runtime::{LinuxSchedulerPolicy, Process, Scheduler};
+use oci_spec::runtime::{LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Scheduler};
 
 use crate::error::Faults;
 
@@ -100,5 +100,15 @@ fn check_deadline(scheduler: &Scheduler, pointer: &str, faults: &mut Faults) {
         if value > i64::MAX as u64 {
             faults.error(format!("{pointer}/{name}"), format!("{value} is more than {}", i64::MAX));
         }
+    }
+}
+
+/// startContainer hooks are children of the process, and have its policy: the kernel lets nobody with a deadline fork.
+pub fn check_can_fork(process: &Process, pointer: &str, faults: &mut Faults) {
+    let Some(scheduler) = process.scheduler() else { return };
+    let resets = scheduler.flags().iter().flatten().any(|flag| *flag == LinuxSchedulerFlag::SchedResetOnFork);
+    if *scheduler.policy() == LinuxSchedulerPolicy::SchedDeadline && !resets {
+        let reason = "SCHED_DEADLINE cannot fork: startContainer hooks need SCHED_FLAG_RESET_ON_FORK";
+        faults.error(format!("{pointer}/scheduler/flags"), reason);
     }
 }
