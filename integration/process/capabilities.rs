@@ -74,6 +74,37 @@ fn a_capability_that_cannot_be_granted_is_a_warning() {
     assert!(outcome.stderr.contains("CAP_SYS_RESOURCE"), "{outcome:#?}");
 }
 
+/// Ambient capabilities need the inheritable and the permitted set: what cannot be granted without them is a warning,
+/// the others are granted.
+#[test]
+fn an_ambient_capability_without_its_sets_is_a_warning() {
+    only_rt!(); // runc and crun say nothing, or fail
+    let asked = json!({
+        "bounding": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_KILL", "CAP_CHOWN"], "effective": ["CAP_KILL"],
+        "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL", "CAP_CHOWN"],
+    });
+    let bundle = Bundle::args(&["cat", "/proc/self/status"]).set("/process/capabilities", asked);
+    let outcome = Container::new(bundle).run().ok();
+    assert_eq!(sets(&outcome.stdout)[4], KILL);
+    assert!(outcome.stderr.contains("/process/capabilities/ambient: CAP_CHOWN"), "{outcome:#?}");
+}
+
+/// Each of the 41, granted one by one as far as this machine has it.
+#[test]
+fn every_capability_has_its_name() {
+    let features = Container::new(Bundle::args(&["true"])).call(&["features"]);
+    only_rt!(); // crun 1.8 has no features
+    let features: serde_json::Value = serde_json::from_str(&features.ok().stdout).unwrap();
+    let names = features["linux"]["capabilities"].as_array().unwrap().clone();
+    assert_eq!(names.len(), 41);
+    let own = sets(&std::fs::read_to_string("/proc/self/status").unwrap())[3];
+    let mut all = names.iter().enumerate().filter(|(number, _)| own & (1 << number) != 0);
+    let numbers: u64 = all.clone().map(|(number, _)| 1 << number).sum();
+    let granted: Vec<&str> = all.by_ref().map(|(_, name)| name.as_str().unwrap()).collect();
+    let container = Container::new(Bundle::args(&["cat", "/proc/self/status"]).capabilities(&granted));
+    assert_eq!(sets(&container.run().ok().stdout), [numbers; 5]);
+}
+
 /// exec gets the container's sets, and no inheritable ones unless asked for (CVE-2022-29162).
 #[test]
 fn exec_has_the_capabilities_of_the_container() {

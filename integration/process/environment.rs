@@ -26,6 +26,68 @@ fn env_is_as_written() {
     assert_eq!(lines, ["A=1=2", "EMPTY=", "PATH=/bin", "SPACE= x "]);
 }
 
+/// Two values of one name: the last one counts, and is the only one that the program sees.
+#[test]
+fn the_last_value_of_a_variable_counts() {
+    only_rt!(); // crun gives both
+    let bundle = Bundle::args(&["env"]).set("/process/env", json!(["PATH=/bin", "A=first", "B=b", "A=last"]));
+    let output = Container::new(bundle).run().ok().stdout;
+    assert_eq!(output.lines().filter(|line| line.starts_with("A=")).collect::<Vec<_>>(), ["A=last"]);
+}
+
+/// "with the same semantics as IEEE Std 1003.1-2008's `environ`": NAME=VALUE. (Others pass on whatever it is.)
+#[test]
+fn a_variable_without_a_value_is_refused() {
+    only_rt!();
+    for (variable, place) in [("A", "/process/env/1"), ("=x", "/process/env/1"), ("A\u{0}=x", "/process/env/1")] {
+        let container = Container::new(Bundle::args(&["true"]).set("/process/env", json!(["PATH=/bin", variable])));
+        container.create().refused_with(&[place]);
+        container.assert_nothing_left();
+    }
+}
+
+/// No environment at all is a good environment.
+#[test]
+fn an_absent_environment_is_empty() {
+    for bundle in [
+        Bundle::args(&["/bin/env"]).without("/process/env"),
+        Bundle::args(&["/bin/env"]).set("/process/env", json!([])),
+    ] {
+        let output = Container::new(bundle).run().ok().stdout;
+        let lines: Vec<&str> = output.lines().filter(|line| !line.starts_with("RT_TEST_ID=")).collect();
+        assert!(lines.is_empty() || lines == ["HOME=/root"], "{lines:?}");
+    }
+}
+
+/// A NUL in a word of the command can be said in JSON, and to no kernel.
+#[test]
+fn a_nul_in_a_word_is_refused() {
+    only_rt!();
+    for (pointer, value) in [("/process/args/1", "a\u{0}b"), ("/process/cwd", "/a\u{0}b"), ("/hostname", "a\u{0}b")] {
+        let container = Container::new(Bundle::args(&["echo", "x"]).set(pointer, json!(value)));
+        container.create().refused_with(&[pointer, "NUL"]);
+        container.assert_nothing_left();
+    }
+}
+
+/// A working directory that is closed to the user is entered all the same, before the user is taken on: images have
+/// `WORKDIR /root` with another user, and runc starts them.
+#[test]
+fn a_cwd_that_is_closed_to_the_user_is_entered() {
+    let bundle = Bundle::sh("pwd; ls . 2>/dev/null || echo closed").file("/closed/file", "", 0o600);
+    std::fs::set_permissions(bundle.rootfs("/closed"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let bundle = bundle.set("/process/cwd", json!("/closed")).set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "/closed\nclosed\n");
+}
+
+/// A file is no working directory.
+#[test]
+fn a_cwd_that_is_a_file_is_an_error() {
+    let container = Container::new(Bundle::args(&["pwd"]).set("/process/cwd", json!("/etc/passwd")));
+    container.run().refused_with(&["/etc/passwd", "not a directory"]);
+    container.assert_nothing_left();
+}
+
 /// "`cwd` is the working directory that will be set for the executable."
 #[test]
 fn cwd_is_the_working_directory() {

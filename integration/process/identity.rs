@@ -73,3 +73,51 @@ fn home_comes_from_passwd() {
     let container = Container::new(bundle.set("/process/env", json!(["PATH=/bin"])));
     assert_eq!(container.run().ok().stdout, "/home\n");
 }
+
+/// exec has the groups and the umask of the config.
+#[test]
+fn exec_has_groups_and_umask_of_the_config() {
+    only_rt!(); // crun 1.8 begins from nothing
+    let user = json!({ "uid": 1000, "gid": 1000, "additionalGids": [7, 7, 8], "umask": 0o027 });
+    let container = Container::new(Bundle::sleeping().set("/process/user", user));
+    container.launch();
+    assert_eq!(
+        container.exec_sh("umask; grep Groups /proc/self/status").ok().stdout.split_whitespace().last(),
+        Some("8")
+    );
+    assert!(container.exec_sh("umask").ok().stdout.starts_with("0027"));
+}
+
+/// Ids that are none: the largest number means "leave it" to the kernel.
+#[test]
+fn the_largest_number_is_no_id() {
+    only_rt!(); // others run as whoever they are
+    for (pointer, value) in [
+        ("/process/user/uid", json!(u32::MAX)),
+        ("/process/user/gid", json!(u32::MAX)),
+        ("/process/user/additionalGids", json!([1, u32::MAX])),
+    ] {
+        let container = Container::new(Bundle::args(&["id"]).set(pointer, value));
+        container.create().refused_with(&[pointer, "4294967295"]);
+        container.assert_nothing_left();
+    }
+}
+
+/// "`apparmorProfile` specifies the name of the AppArmor profile", "`selinuxLabel`": on a machine without the module, or
+/// without that profile, an error. It never runs unconfined instead.
+#[test]
+fn a_label_that_cannot_be_had_is_an_error() {
+    only_rt!(); // crun ignores an absent AppArmor
+    for (name, value) in [("apparmorProfile", "no-such-profile"), ("selinuxLabel", "no:such:label:s0")] {
+        let container = Container::new(Bundle::args(&["true"]).set(&format!("/process/{name}"), json!(value)));
+        container.create().refused_with(&[value]);
+        container.assert_nothing_left();
+    }
+}
+
+/// An empty one is none: Go writes it so.
+#[test]
+fn an_empty_label_is_none() {
+    let bundle = Bundle::args(&["echo", "fine"]).set("/process/apparmorProfile", json!(""));
+    assert_eq!(Container::new(bundle.set("/process/selinuxLabel", json!(""))).run().ok().stdout, "fine\n");
+}

@@ -79,6 +79,64 @@ fn oom_score_adj_is_inherited() {
     assert_eq!(container.run().ok().stdout, own);
 }
 
+/// The whole range, and a fault beyond it. What the kernel denies (lowering needs CAP_SYS_RESOURCE) is an error, and
+/// nothing is left: "If the runtime cannot apply a property [...] it MUST generate an error."
+#[test]
+fn oom_score_adj_is_set_or_an_error() {
+    only_rt!(); // crun 1.8 takes any number
+    let container = |adjustment: i32| {
+        let bundle = Bundle::args(&["cat", "/proc/self/oom_score_adj"]).set("/process/oomScoreAdj", json!(adjustment));
+        Container::new(bundle)
+    };
+    for adjustment in [0, 1, 1000] {
+        assert_eq!(container(adjustment).run().ok().stdout, format!("{adjustment}\n"));
+    }
+    for adjustment in [-1, -500, -1000] {
+        let container = container(adjustment);
+        let outcome = container.run();
+        if outcome.code == 0 {
+            assert_eq!(outcome.stdout, format!("{adjustment}\n"));
+        } else {
+            outcome.refused_with(&["oom_score_adj", &adjustment.to_string(), "EACCES"]);
+            container.assert_nothing_left();
+        }
+    }
+    for adjustment in [1001, -1001] {
+        let container = container(adjustment);
+        container.create().refused_with(&["/process/oomScoreAdj", &adjustment.to_string()]);
+        container.assert_nothing_left();
+    }
+}
+
+/// A container does not inherit the adjustment of one that was asked for elsewhere: only that of who calls `rt`.
+#[test]
+fn oom_score_adj_of_the_caller_is_inherited() {
+    let container = Container::new(Bundle::args(&["cat", "/proc/self/oom_score_adj"]));
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "echo 77 > /proc/self/oom_score_adj; exec \"$@\"", "sh"]);
+    command.arg(&crate::harness::runtime().path).arg("--root").arg(container.root());
+    command.arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
+    assert_eq!(crate::harness::runtime::outcome(command).ok().stdout, "77\n");
+}
+
+/// A hard limit above what the machine gives, or above what the kernel takes, is an error with its name.
+#[test]
+fn a_limit_that_the_kernel_refuses_is_an_error() {
+    only_rt!(); // others say it in other words
+    let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": 4_000_000_000_u64, "hard": 4_000_000_000_u64 }]);
+    let container = Container::new(Bundle::args(&["true"]).set("/process/rlimits", limit));
+    container.create().refused_with(&["RLIMIT_NOFILE", "4000000000", "EPERM"]);
+    container.assert_nothing_left();
+}
+
+/// "For each entry in `rlimits`, a `getrlimit(3)` on `type` MUST succeed": without a limit at all, too (RLIM_INFINITY).
+#[test]
+fn an_infinite_limit_is_a_limit() {
+    let limit = json!([{ "type": "RLIMIT_CORE", "soft": 0, "hard": u64::MAX }]);
+    let container = Container::new(Bundle::sh("ulimit -c; ulimit -Hc").set("/process/rlimits", limit));
+    assert_eq!(container.run().ok().stdout, "0\nunlimited\n");
+}
+
 /// "`scheduler` describes the scheduler properties for the process": policy and nice. (runc 1.1 and crun 1.8 ignore it.)
 #[test]
 fn the_scheduler_is_set() {

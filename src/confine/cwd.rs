@@ -12,12 +12,11 @@ use crate::plan::process::ProcessPlan;
 /// cannot leave the root then.
 ///
 /// # Errors
-/// The kernel's, except that a read-only root is left to `enter_cwd` to complain about.
+/// The kernel's, except that a read-only root, or a file in its place, is left to `enter_cwd` to complain about.
 pub fn create_cwd(plan: &ProcessPlan) -> Result<()> {
-    match std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&plan.cwd) {
-        Err(error) if error.raw_os_error() == Some(Errno::EROFS as i32) => Ok(()),
-        Err(error) => Err(errno(&error)).with_context(|| format!("mkdir {}", plan.cwd.display())),
-        Ok(()) => Ok(()),
+    match std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&plan.cwd).map_err(|error| errno(&error)) {
+        Ok(()) | Err(Errno::EROFS | Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(errno).with_context(|| format!("mkdir {}", plan.cwd.display())),
     }
 }
 
