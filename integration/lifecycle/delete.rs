@@ -126,3 +126,48 @@ fn two_deletes_at_once_agree() {
     assert!(codes.contains(&0), "{codes:?}");
     container.assert_nothing_left();
 }
+
+/// "Note that resources associated with the container, but not created by this container, MUST NOT be deleted": a cgroup
+/// that was there before stays.
+#[test]
+fn a_cgroup_that_was_there_stays() {
+    only_rt!(); // runc and crun remove it
+    let container = Container::new(Bundle::args(&["true"]).limited());
+    let mut made = Vec::new();
+    for hierarchy in cgroups::hierarchies() {
+        let directory = hierarchy.path.join(container.cgroup().trim_start_matches('/'));
+        std::fs::create_dir_all(&directory).unwrap();
+        made.push(directory);
+    }
+    container.launch().until("stopped");
+    container.delete().ok();
+    let kept: Vec<bool> = made.iter().map(|directory| directory.exists()).collect();
+    for directory in &made {
+        std::fs::remove_dir(directory).ok();
+    }
+    assert!(kept.iter().all(|kept| *kept), "{kept:?}");
+}
+
+/// The same for what lies in the bundle: root file system, config.json, and files that the container made in it.
+#[test]
+fn the_bundle_survives() {
+    let container = Container::new(Bundle::sh("echo mine > /made"));
+    container.launch().until("stopped");
+    container.delete().ok();
+    assert_eq!(std::fs::read_to_string(container.bundle.rootfs("/made")).unwrap(), "mine\n");
+    assert!(container.bundle.beside("config.json").exists());
+}
+
+/// The same for namespaces that were joined: the other container lives on in them.
+#[test]
+fn joined_namespaces_survive() {
+    let first = Container::new(Bundle::sleeping());
+    first.launch();
+    let path = |link: &str| format!("/proc/{}/ns/{link}", first.pid());
+    let bundle = Bundle::args(&["true"]).without("/hostname").namespace("uts", Some(&path("uts")));
+    let second = Container::new(bundle.namespace("ipc", Some(&path("ipc"))).namespace("network", Some(&path("net"))));
+    second.launch().until("stopped");
+    second.delete().ok();
+    second.assert_nothing_left();
+    assert_eq!(first.exec(&["hostname"]).ok().stdout, "hello\n");
+}

@@ -118,3 +118,16 @@ fn a_signal_without_a_handler_leaves_pid_1_alone() {
     assert_eq!(container.exec(&["true"]).ok().code, 0);
     assert_eq!(container.status(), "running");
 }
+
+/// What is paused is not one of the four states of the spec: it runs, as far as a signal goes, and gets it when it goes on.
+#[test]
+fn a_paused_container_gets_its_signal_when_it_goes_on() {
+    let container = Container::new(Bundle::sh(TRAPS));
+    container.launch().until_output("ready");
+    container.call(&["pause", &container.id]).ok();
+    container.kill("USR1").ok();
+    assert_eq!(container.status(), "paused");
+    assert!(!container.output().contains("got USR1"));
+    container.call(&["resume", &container.id]).ok();
+    container.until_output("got USR1");
+}

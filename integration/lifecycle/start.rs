@@ -120,3 +120,36 @@ fn a_container_killed_before_start_is_stopped() {
     container.delete().ok();
     container.assert_nothing_left();
 }
+
+/// "Attempting to `start` a container that is not `created` MUST have no effect on the container and MUST generate an
+/// error": a paused one, too.
+#[test]
+fn a_paused_container_cannot_be_started() {
+    let container = Container::new(Bundle::sleeping());
+    container.launch();
+    let pid = container.pid();
+    container.call(&["pause", &container.id]).ok();
+    container.start().refused();
+    assert_eq!((container.status().as_str(), container.pid()), ("paused", pid));
+}
+
+/// Without a `process` everything else is made by create: "All of the properties configured in `config.json` except for
+/// `process` MUST be applied."
+#[test]
+fn without_a_process_the_rest_is_applied() {
+    only_rt!(); // runc and crun refuse at create
+    let bundle = Bundle::sleeping().without("/process").set("/hostname", serde_json::json!("empty"));
+    let container = Container::new(bundle.mount("tmpfs", "tmpfs", "/mnt", &["size=64k"]));
+    container.create().ok();
+    let pid = container.pid();
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    assert!(mounts.lines().any(|line| line.split(' ').nth(4) == Some("/mnt")), "{mounts}");
+    assert_ne!(
+        std::fs::read_link(format!("/proc/{pid}/ns/uts")).unwrap(),
+        std::fs::read_link("/proc/self/ns/uts").unwrap()
+    );
+    container.start().refused_with(&["/process"]);
+    assert_eq!(container.status(), "created");
+    container.delete_force().ok();
+    container.assert_nothing_left();
+}

@@ -136,3 +136,69 @@ fn roots_are_separate() {
     command.arg("--root").arg(elsewhere.path()).args(["state", &container.id]);
     outcome(command).refused();
 }
+
+/// "When serialized in JSON, the format MUST adhere to the JSON Schema `schema/state-schema.json`": what it requires, and
+/// the types of all it knows, in each status.
+#[test]
+fn state_has_the_types_of_the_schema() {
+    let container = Container::new(Bundle::sleeping().set("/annotations", json!({ "org.example.key": "" })));
+    let check = |status: &str| {
+        let state = container.state().expect(status);
+        let version = state["ociVersion"].as_str().unwrap();
+        assert!(version.split('.').count() == 3 && version.starts_with("1."), "{version}");
+        assert!(
+            state["id"].is_string() && state["bundle"].as_str().is_some_and(|path| path.starts_with('/')),
+            "{state}"
+        );
+        assert_eq!(state["status"], status);
+        // "pid": minimum 0; REQUIRED when created or running.
+        let pid = state["pid"].as_u64();
+        assert!(if status == "stopped" { pid.unwrap_or(0) == 0 } else { pid > Some(1) }, "{state}");
+        assert_eq!(state["annotations"], json!({ "org.example.key": "" }), "{state}");
+    };
+    container.create().ok();
+    check("created");
+    container.start().ok();
+    check("running");
+    container.stop();
+    check("stopped");
+}
+
+/// "If no annotations were provided then this property MAY either be absent or an empty map."
+#[test]
+fn without_annotations_there_are_none() {
+    for annotations in [json!({}), Value::Null] {
+        let container = Container::new(Bundle::sleeping().set("/annotations", annotations));
+        container.create().ok();
+        let shown = container.state().unwrap()["annotations"].clone();
+        assert!(shown.is_null() || shown == json!({}), "{shown}");
+    }
+}
+
+/// "`creating`: the container is being created": there is a state to see, and all that needs a created container is an
+/// error at once. It has no effect: the creation goes on.
+#[test]
+fn a_container_in_creation_is_seen_and_left_alone() {
+    only_rt!(); // others have no state yet, or wait for themselves
+    let bundle = Bundle::sleeping();
+    let log = bundle.beside("log");
+    let mut container = Container::new(bundle);
+    let rt = format!("timeout 5 {} --root {}", crate::harness::runtime().path.display(), container.root().display());
+    let script = format!(
+        "exec >> {log} 2>&1; {rt} state {id} | tr -d ' \\n' | grep -o '\"status\":\"[a-z]*\"'; \
+         for verb in start kill delete pause resume; do {rt} $verb {id}; echo $verb $?; done; {rt} exec {id} true; echo exec $?",
+        log = log.display(),
+        id = container.id,
+    );
+    container.bundle.config["hooks"] = json!({ "createRuntime": [{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] }] });
+    container.write_config();
+    container.create().ok();
+    let log = container.bundle.read_beside("log");
+    assert!(log.starts_with("\"status\":\"creating\"\n"), "{log}");
+    for verb in ["start", "kill", "delete", "pause", "resume"] {
+        assert!(log.contains(&format!("\n{verb} 1\n")), "{verb}: {log}");
+    }
+    assert!(log.contains("exec 255\n"), "{log}");
+    assert_eq!(log.matches("rt: ").count(), 6, "{log}");
+    assert_eq!(container.status(), "created");
+}

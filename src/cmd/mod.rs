@@ -24,7 +24,7 @@ pub mod state;
 
 use std::io::Write;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{ArgMatches, Command};
 
 use crate::cli::{Globals, Verb, flags, image_flags};
@@ -75,6 +75,20 @@ pub fn enters_a_container(verb: &str) -> bool {
 fn container(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<Container> {
     let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
     StateRoot::resolve(globals.root.as_deref())?.open(&id)
+}
+
+/// Waits until nobody else changes the container; its creation is not waited for: a hook of it may be who calls.
+///
+/// # Errors
+/// When the container is still being created, or gone.
+fn lock_created(container: &Container) -> anyhow::Result<()> {
+    if container.try_lock()? {
+        return Ok(());
+    }
+    if container.load()?.pid == 0 {
+        bail!("{:?}: container is still being created", container.id().as_str());
+    }
+    container.lock()
 }
 
 /// Writes the answer of a command; its exit code is 0 then.

@@ -13,7 +13,7 @@ use crate::state::{Boot, Status};
 /// When it is not running, or has no cgroup to be frozen by.
 pub fn pause(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let container = super::container(globals, matches)?;
-    container.lock()?;
+    super::lock_created(&container)?;
     let state = container.load()?;
     let id = container.id().as_str();
     match container.status(&state, &Boot::default())? {
@@ -32,7 +32,7 @@ pub fn pause(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
 /// When it is not paused.
 pub fn resume(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let container = super::container(globals, matches)?;
-    container.lock()?;
+    super::lock_created(&container)?;
     let state = container.load()?;
     let id = container.id().as_str();
     match container.status(&state, &Boot::default())? {

@@ -18,7 +18,7 @@ use crate::state::{Boot, ContainerId, InitHandle, StateRoot, Status};
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
     let container = StateRoot::resolve(globals.root.as_deref())?.open(&id)?;
-    container.lock()?;
+    super::lock_created(&container)?;
     let state = container.load()?;
     let boot = Boot::default();
     let refusal = |why: &str| format!("cannot start container {:?}: {why}", id.as_str());
