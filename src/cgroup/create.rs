@@ -185,19 +185,21 @@ fn is_denied(errno: Errno) -> bool {
     matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::ENOENT)
 }
 
-/// A cgroup that was there before must have no processes.
-/// Refuses cgroups that somebody is in: two containers in one would freeze and kill each other.
+/// Refuses cgroups that somebody is in: two containers in one would freeze and kill each other. Gives those that are
+/// there and unused: they are not ours to remove.
 ///
 /// # Errors
 /// Which cgroup, and who.
-pub fn refuse_used(plan: &CgroupPlan) -> anyhow::Result<()> {
+pub fn refuse_used(plan: &CgroupPlan) -> anyhow::Result<Vec<PathBuf>> {
+    let mut unused = Vec::new();
     for directory in plan.paths.directories() {
         match check_unused(directory) {
+            Ok(()) => unused.push(directory.to_owned()),
             Err(error) if matches!(error.root_cause().downcast_ref(), Some(Errno::ENOENT | Errno::ENODEV)) => {}
-            result => result?,
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(unused)
 }
 
 fn check_unused(directory: &Path) -> anyhow::Result<()> {

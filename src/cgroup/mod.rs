@@ -19,4 +19,4 @@ pub use create::{Cgroup, refuse_used};
 pub use freeze::{freeze, is_frozen, thaw};
 pub use join::JoinFds;
 pub use kill::{kill_all, pids};
-pub use remove::remove;
+pub use remove::{remove, remove_except};

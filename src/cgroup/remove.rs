@@ -1,6 +1,6 @@
 //! Removing a container's cgroups.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -19,12 +19,25 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// All causes: it goes on after a fault. A directory that is gone already is none.
 pub fn remove(paths: &CgroupPaths) -> anyhow::Result<()> {
+    remove_except(paths, &[])
+}
+
+/// As `remove`, but of the directories in `kept` only what is below them goes: "resources [...] not created by this
+/// container, MUST NOT be deleted".
+///
+/// # Errors
+/// As those of `remove`.
+pub fn remove_except(paths: &CgroupPaths, kept: &[PathBuf]) -> anyhow::Result<()> {
     let mut patience = Patience::new(LIMIT);
     let mut faults = Vec::new();
     for directory in paths.directories() {
-        if let Err(error) = remove_tree(directory, &mut patience) {
-            faults.push(error);
-        }
+        let removed = if kept.iter().any(|kept| kept == directory) {
+            kill::children(directory)
+                .and_then(|children| children.iter().try_for_each(|child| remove_tree(child, &mut patience)))
+        } else {
+            remove_tree(directory, &mut patience)
+        };
+        faults.extend(removed.err());
     }
     match faults.len() {
         0 => Ok(()),

@@ -190,7 +190,7 @@ impl Runtime<'_> {
     }
 
     pub(super) fn refuse_used_cgroup(&mut self) -> anyhow::Result<()> {
-        crate::cgroup::refuse_used(&self.plan.cgroup)
+        crate::cgroup::refuse_used(&self.plan.cgroup).map(|unused| self.state.kept_cgroups = unused)
     }
 
     pub(super) fn record_creation(&mut self) -> anyhow::Result<()> {

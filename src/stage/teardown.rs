@@ -36,7 +36,7 @@ pub fn destroy(log: &Log, container: Container, state: &State, init: Option<Borr
         cgroup::kill_all(&state.cgroup, Signal::SIGKILL).context("kill what remains in the container's cgroup")?;
     }
     detach_root(state)?;
-    cgroup::remove(&state.cgroup)?;
+    cgroup::remove_except(&state.cgroup, &state.kept_cgroups)?;
     state.rdt.as_ref().map_or(Ok(()), rdt::remove)?;
     container.remove()?;
     let seen = if state.poststop.is_empty() { Vec::new() } else { state.for_hook(Status::Stopped, 0) };

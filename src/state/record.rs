@@ -56,6 +56,9 @@ pub struct State {
     /// The container's cgroups; none when the manager is `disabled`.
     #[serde(default)]
     pub cgroup: CgroupPaths,
+    /// Those of them that were there before the container: they stay when it goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_cgroups: Vec<PathBuf>,
     /// The container's place in resctrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<RdtPlace>,
