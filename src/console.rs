@@ -1,14 +1,20 @@
-//! Terminals: the console socket of a manager, and the caller's own terminal.
+//! Terminals and sockets: what the caller wants to have sent to a socket, and the caller's own terminal.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect as connect_socket, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect as connect_socket, setsockopt, socket, sockopt,
+};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::sys::{fd, process};
+
+/// How long whoever listens may take to accept a connection, or to make room.
+const PATIENCE_SECS: i64 = 10;
 
 /// Connects to the socket that wants the terminal's master.
 ///
@@ -28,8 +34,13 @@ pub fn send_pidfd(path: &Path, pidfd: BorrowedFd<'_>) -> anyhow::Result<()> {
         .with_context(|| format!("send the pidfd to --pidfd-socket {}", path.display()))
 }
 
-fn connect_stream(path: &Path) -> Result<OwnedFd, Errno> {
+/// Connects to a stream socket.
+///
+/// # Errors
+/// What connect(2) says; `EAGAIN` when nobody accepts the connection for 10 seconds, as later when nobody reads.
+pub fn connect_stream(path: &Path) -> Result<OwnedFd, Errno> {
     let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&stream, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE_SECS))?;
     // A path that is too long for a socket's address is reached by its directory's descriptor.
     let address = match UnixAddr::new(path) {
         Ok(address) => return connect_socket(stream.as_raw_fd(), &address).map(|()| stream),

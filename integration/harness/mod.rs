@@ -1,5 +1,6 @@
 //! What the chapters stand on: bundles, the runtime under test, and the search for what it left behind.
 
+pub mod agent;
 pub mod bundle;
 pub mod cgroups;
 pub mod container;

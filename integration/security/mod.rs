@@ -1,6 +1,7 @@
 //! What has gone wrong in other runtimes, and must not here. Each test names the attack.
 
 mod images;
+mod listener;
 mod races;
 mod seccomp;
 

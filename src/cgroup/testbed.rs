@@ -57,8 +57,15 @@ pub fn plan(layout: &Layout, path: &str, resources: &str) -> CgroupPlan {
     let mut oci = oci_spec::runtime::Spec::default();
     oci.set_linux(Some(linux));
     let spec = Spec { oci, bundle: "/".into(), text: vec![], warnings: Faults::default() };
-    let host =
-        Host { kernel: (6, 0), euid: 0, egid: 0, capabilities: !0, in_user_namespace: false, cgroup: layout.clone() };
+    let host = Host {
+        kernel: (6, 0),
+        euid: 0,
+        egid: 0,
+        capabilities: !0,
+        in_user_namespace: false,
+        cgroup: layout.clone(),
+        seccomp_receiver: None,
+    };
     let mut faults = Faults::default();
     let plan = plan_cgroup(&spec, &host, "test", Driver::Cgroupfs, &mut faults);
     assert_eq!(faults.errors, []);

@@ -200,6 +200,7 @@ mod tests {
             capabilities: 0,
             in_user_namespace,
             cgroup: crate::host::cgroup::Layout::None,
+            seccomp_receiver: None,
         };
         let mut namespaces = NamespacePlan::inherited();
         assert!(!may_deny_setgroups(&namespaces, &host(false)));

@@ -42,7 +42,8 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let state = container.load()?;
     let boot = Boot::default();
     let ignore_paused = matches.get_flag("ignore-paused");
-    match container.status(&state, &boot)? {
+    let status = container.status(&state, &boot)?;
+    match status {
         Status::Running | Status::Created => {}
         Status::Paused if ignore_paused => {}
         Status::Paused => bail!("cannot exec in a paused container (use --ignore-paused to override)"),
@@ -78,7 +79,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
         ..Settings::default()
     };
     let detach = matches.get_flag("detach");
-    let mut join = Join::new(&process, filter.as_ref(), &namespaces, &host, &settings, init.as_fd());
+    let mut join = Join::new(&process, filter.as_ref(), &namespaces, &host, &settings, init.as_fd(), (&state, status));
     join.cgroup =
         Some(if ignore_paused { JoinFds::open_even_if_paused(&state.cgroup)? } else { JoinFds::open(&state.cgroup)? });
     join.cgroup_of = Some((&state.cgroup, state.pid));

@@ -24,7 +24,7 @@ mod tests {
 
     use super::*;
     use crate::plan::rootfs::MOUNT_OPTIONS;
-    use crate::plan::seccomp::{ACTIONS, FLAGS};
+    use crate::plan::seccomp::{ACTIONS, FLAGS, SeccompFlags, SeccompHost, native_arch, plan_seccomp};
     use crate::spec::capability::CAPABILITIES;
 
     fn names(features: &Value, pointer: &str) -> Vec<String> {
@@ -40,8 +40,6 @@ mod tests {
         assert_eq!(names(&features, "/mountOptions"), options);
         assert_eq!(names(&features, "/linux/capabilities"), CAPABILITIES);
         let mut actions = names(&features, "/linux/seccomp/actions");
-        // Refused until a listener can be handed out.
-        actions.push("SCMP_ACT_NOTIFY".to_owned());
         actions.sort();
         let mut known: Vec<&str> = ACTIONS.iter().map(|action| action.1).collect();
         known.sort_unstable();
@@ -51,6 +49,34 @@ mod tests {
         let mut known: Vec<&str> = FLAGS.iter().map(|flag| flag.1).collect();
         known.sort_unstable();
         assert_eq!(flags, known);
+        let mut flags = names(&features, "/linux/seccomp/supportedFlags");
+        flags.sort();
+        assert_eq!(flags, known);
+    }
+
+    #[test]
+    fn every_architecture_and_operator_is_known() {
+        let features: Value = serde_json::from_str(FEATURES).unwrap();
+        let (archs, operators) =
+            (names(&features, "/linux/seccomp/archs"), names(&features, "/linux/seccomp/operators"));
+        assert_eq!((archs.len(), operators.len()), (23, 7));
+        for operator in operators {
+            let args = serde_json::json!([{ "index": 0, "value": 1, "op": operator }]);
+            let rule = serde_json::json!({ "names": ["read"], "action": "SCMP_ACT_ERRNO", "args": args });
+            let profile = serde_json::json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "architectures": archs, "syscalls": [rule],
+            });
+            let host = SeccompHost {
+                native: native_arch().unwrap(),
+                flags: SeccompFlags::default(),
+                actions: &ACTIONS.map(|row| row.0),
+                still_needed: &[],
+                receiver: None,
+                refuses_unknown: true,
+            };
+            let plan = plan_seccomp(&serde_json::from_value(profile).unwrap(), &host).unwrap();
+            assert_eq!(plan.warnings, Vec::<String>::new());
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod cgroup;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, bail};
 
 /// The oldest kernel that has every call `rt` cannot do without: `mount_setattr` is the youngest of them.
@@ -22,6 +24,8 @@ pub struct Host {
     pub in_user_namespace: bool,
     /// How cgroups are mounted.
     pub cgroup: cgroup::Layout,
+    /// The caller's `RUN_OCI_SECCOMP_RECEIVER`: the socket of a seccomp agent for profiles that name none.
+    pub seccomp_receiver: Option<PathBuf>,
 }
 
 impl Host {
@@ -43,6 +47,7 @@ impl Host {
             capabilities: crate::sys::process::effective_capabilities().context("capget")?,
             in_user_namespace: !is_initial_map(&uid_map),
             cgroup: cgroup::Layout::read()?,
+            seccomp_receiver: std::env::var_os("RUN_OCI_SECCOMP_RECEIVER").map(PathBuf::from),
         })
     }
 

@@ -144,7 +144,8 @@ impl Plan {
 
     fn explain_process(&self, lines: &mut Lines) {
         let Some(process) = &self.process else { return };
-        let at_the_end = process.no_new_privileges;
+        let before_the_drop = !process.no_new_privileges;
+        let agent = self.seccomp.as_ref().and_then(|filter| filter.listener.as_ref());
         let filter = self.seccomp.as_ref().map(|filter| {
             let returns: Vec<_> = filter.returns().into_keys().collect();
             format!("load a system call filter of {} instructions: {}", filter.program.len(), returns.join(", "))
@@ -152,15 +153,22 @@ impl Plan {
         let pointer = || "/linux/seccomp".to_owned();
         for (step, text) in process.explain() {
             // With the privilege that is dropped next.
-            if let (Some(filter), false) = (&filter, at_the_end)
+            if let (Some(filter), true) = (&filter, before_the_drop)
                 && text.starts_with("effective")
             {
                 lines.add_for(step, filter.clone(), pointer());
             }
             lines.add(step, text);
         }
+        if let Some(agent) = agent {
+            if let (Some(filter), false) = (&filter, before_the_drop) {
+                lines.add_for("capabilities", filter.clone(), pointer());
+            }
+            let text = format!("send the listener to the agent at {}", agent.path.display());
+            lines.add_for("ready", text, "/linux/seccomp/listenerPath".to_owned());
+        }
         lines.add_hooks("startContainer hooks", "startContainer", self.hooks.start_container());
-        if let (Some(filter), true) = (filter, at_the_end) {
+        if let (Some(filter), false, None) = (filter, before_the_drop, agent) {
             lines.add_for("exec", filter, pointer());
         }
         lines.add_for("exec", format!("execve {}", process.command()), "/process/args".to_owned());

@@ -1,5 +1,6 @@
 //! What will be done: pure data, made by pure functions from a `Spec` and the `Host`'s facts.
 
+pub mod annotations;
 pub mod cgroup;
 pub mod checkpoint;
 pub mod explain;

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, sethostname, setsid};
 
+use super::listener::Loader;
 use super::namespaces::JoinFd;
 use super::privileges::{self, Program, hand_out_console, own_pipes, take_terminal};
 use super::settings::Settings;
@@ -283,8 +284,7 @@ impl Init<'_> {
 
     fn drop_capabilities(&mut self) -> anyhow::Result<()> {
         let Some(process) = self.plan.process.as_ref() else { return Ok(()) };
-        let filter = self.plan.seccomp.as_ref();
-        for text in privileges::drop_capabilities(process, filter, self.settings.preserve_fds)? {
+        for text in privileges::drop_capabilities(process, self.filter(), self.settings.preserve_fds)? {
             self.channel.send(&Message::Warning { text })?;
         }
         Ok(())
@@ -319,7 +319,11 @@ impl Init<'_> {
             bail!("config.json has no /process: there is nothing to start");
         };
         self.channel.send(&Message::Executing)?;
-        Err(program.execute(process, self.plan.seccomp.as_ref(), self.settings.preserve_fds))
+        Err(program.execute(process, self.filter(), self.settings.preserve_fds))
+    }
+
+    fn filter(&self) -> Loader<'_> {
+        Loader { filter: self.plan.seccomp.as_ref(), channel: &self.channel, host: self.host }
     }
 
     fn root(&mut self) -> anyhow::Result<&mut Root> {

@@ -7,12 +7,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::unistd::{chroot, fchdir, setsid};
 
+use super::listener::{Fetched, Loader};
 use super::privileges::{self, Program, hand_out_console, own_pipes, take_terminal};
 use super::runtime::{clone, wait_for_end};
 use super::settings::Settings;
@@ -26,6 +27,7 @@ use crate::plan::namespaces::NamespacePlan;
 use crate::plan::process::ProcessPlan;
 use crate::plan::seccomp::SeccompPlan;
 use crate::rootfs::{Console, ProcFs, Root};
+use crate::state::{State, Status};
 use crate::sys::process::{self, Side};
 
 impl<'a> Join<'a> {
@@ -43,6 +45,7 @@ impl<'a> Join<'a> {
         ("credentials", Self::become_user),
         ("executable", Self::find_executable),
         ("capabilities", Self::drop_capabilities),
+        ("agent", Self::await_hand_over),
         ("exec", Self::execute),
     ];
 }
@@ -61,6 +64,8 @@ pub struct Join<'a> {
     pub settings: &'a Settings,
     /// The container's init.
     pub target: BorrowedFd<'a>,
+    /// The container, and its status.
+    container: (&'a State, Status),
     /// Descriptors to enter the container's cgroups.
     pub cgroup: Option<JoinFds>,
     /// Where those cgroups are, and the pid of the container's init: it may have moved below them.
@@ -96,6 +101,7 @@ impl<'a> Join<'a> {
         host: &'a Host,
         settings: &'a Settings,
         target: BorrowedFd<'a>,
+        container: (&'a State, Status),
     ) -> Join<'a> {
         Join {
             process,
@@ -104,6 +110,7 @@ impl<'a> Join<'a> {
             host,
             settings,
             target,
+            container,
             cgroup: None,
             cgroup_of: None,
             procfs: None,
@@ -126,19 +133,35 @@ impl<'a> Join<'a> {
         self.channel = Some(theirs);
         let (pid, pidfd) = if self.needs_middle() { self.start_middle()? } else { self.start_directly()? };
         self.channel = None;
+        match self.await_program(&ours, pid, pidfd.as_fd()) {
+            Ok(warnings) => Ok(Joined { pid, pidfd, warnings }),
+            Err(error) => {
+                // ESRCH: it has ended by itself.
+                let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+                wait_for_end(pidfd.as_fd())?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the program runs, and hands the seccomp listener out on the way; gives what is worth telling.
+    fn await_program(&self, channel: &Channel, pid: i32, process: BorrowedFd<'_>) -> anyhow::Result<Vec<String>> {
+        let mut listener = Fetched::default();
         let mut warnings = Vec::new();
         let mut is_executing = false;
         loop {
-            match ours.receive()? {
+            match listener.receive(channel, process)? {
                 Some(Message::Warning { text }) => warnings.push(text),
+                Some(Message::Ready { .. }) => {
+                    let agent = self.filter.and_then(|filter| filter.listener.as_ref());
+                    let (state, status) = self.container;
+                    listener.hand_over(agent, |metadata| state.for_agent(status, state.pid, pid, metadata))?;
+                    channel.send(&Message::Committed)?;
+                }
                 Some(Message::Executing) => is_executing = true,
                 // The socket closes when the program is executed.
-                None if is_executing => return Ok(Joined { pid, pidfd, warnings }),
-                other => {
-                    let error = failure::from_answer(other, "exec");
-                    wait_for_end(pidfd.as_fd())?;
-                    return Err(error);
-                }
+                None if is_executing => return Ok(warnings),
+                other => return Err(failure::from_answer(other, "exec")),
             }
         }
     }
@@ -318,17 +341,35 @@ impl<'a> Join<'a> {
     }
 
     fn drop_capabilities(&mut self) -> anyhow::Result<()> {
-        for text in privileges::drop_capabilities(self.process, self.filter, self.settings.preserve_fds)? {
+        for text in privileges::drop_capabilities(self.process, self.loader()?, self.settings.preserve_fds)? {
             self.channel()?.send(&Message::Warning { text })?;
         }
         Ok(())
+    }
+
+    /// The agent must have the listener before the program can ask it anything.
+    fn await_hand_over(&mut self) -> anyhow::Result<()> {
+        if !self.loader()?.has_listener() {
+            return Ok(());
+        }
+        let channel = self.channel()?;
+        // RUNTIME knows the pid; to ask for it may be forbidden.
+        channel.send(&Message::Ready { pid: 0 })?;
+        match channel.receive()? {
+            Some(Message::Committed) => Ok(()),
+            other => bail!("the runtime sent {other:?} out of turn"),
+        }
     }
 
     fn execute(&mut self) -> anyhow::Result<()> {
         let program = self.program.as_ref().context("no program was found")?;
         self.channel()?.send(&Message::Executing)?;
         process::die_with_parent(None).context("prctl PR_SET_PDEATHSIG")?;
-        Err(program.execute(self.process, self.filter, self.settings.preserve_fds))
+        Err(program.execute(self.process, self.loader()?, self.settings.preserve_fds))
+    }
+
+    fn loader(&self) -> anyhow::Result<Loader<'_>> {
+        Ok(Loader { filter: self.filter, channel: self.channel()?, host: self.host })
     }
 
     fn channel(&self) -> anyhow::Result<&Channel> {

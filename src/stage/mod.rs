@@ -9,6 +9,7 @@ pub mod hooks;
 pub mod id_map;
 pub mod init;
 pub mod join;
+pub mod listener;
 pub mod namespaces;
 pub mod pid_file;
 pub mod privileges;

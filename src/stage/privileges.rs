@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::Uid;
 
+use super::listener::Loader;
 use super::settings::Settings;
 use crate::confine::credentials::{
     Groups, drop_bounding, regain_effective, restrict_effective, set_capabilities, set_ids, set_no_new_privileges,
@@ -16,8 +17,7 @@ use crate::confine::credentials::{
 };
 use crate::confine::{cwd, executable, home, limits};
 use crate::plan::process::ProcessPlan;
-use crate::plan::seccomp::SeccompPlan;
-use crate::sys::{fd, process as kernel, seccomp};
+use crate::sys::{fd, process as kernel};
 
 /// Limits that the process takes for itself.
 pub fn limit(process: &ProcessPlan) -> anyhow::Result<()> {
@@ -58,21 +58,21 @@ pub fn become_user(process: &ProcessPlan, settings: &Settings) -> anyhow::Result
 }
 
 /// The capabilities, and the filter that takes privilege to load; gives what could not be granted.
-pub fn drop_capabilities(
-    process: &ProcessPlan,
-    filter: Option<&SeccompPlan>,
-    preserve_fds: u32,
-) -> anyhow::Result<Vec<String>> {
-    if let (Some(filter), false) = (filter, process.no_new_privileges) {
+pub fn drop_capabilities(process: &ProcessPlan, filter: Loader<'_>, preserve_fds: u32) -> anyhow::Result<Vec<String>> {
+    if filter.filter.is_some() && !process.no_new_privileges {
         // Not later: a profile may be older than close_range(2). What is opened from here on closes by itself.
         close_on_exec(preserve_fds)?;
         // Without noNewPrivileges it takes CAP_SYS_ADMIN, which goes next.
         regain_effective()?;
-        load_filter(filter)?;
+        filter.load()?;
     }
     let refused = set_capabilities(process)?;
     set_no_new_privileges(process)?;
     stay_hidden()?;
+    if filter.has_listener() && process.no_new_privileges {
+        close_on_exec(preserve_fds)?;
+        filter.load()?;
+    }
     Ok(refused)
 }
 
@@ -114,24 +114,13 @@ impl Program {
     }
 
     /// Becomes the program; comes back with an error only.
-    pub fn execute(&self, process: &ProcessPlan, filter: Option<&SeccompPlan>, preserve_fds: u32) -> anyhow::Error {
-        let is_filtered = filter.is_some() && !process.no_new_privileges;
-        let prepared = if is_filtered { Ok(()) } else { close_on_exec(preserve_fds) };
-        let loaded = prepared.and_then(|()| filter.filter(|_| !is_filtered).map_or(Ok(()), load_filter));
-        if let Err(error) = loaded {
+    pub fn execute(&self, process: &ProcessPlan, filter: Loader<'_>, preserve_fds: u32) -> anyhow::Error {
+        let is_filtered = filter.has_listener() || filter.filter.is_some() && !process.no_new_privileges;
+        if !is_filtered && let Err(error) = close_on_exec(preserve_fds).and_then(|()| filter.load()) {
             return error;
         }
         executable::exec_error(&self.path, kernel::exec(&self.path, &process.args, &self.env))
     }
-}
-
-/// Loads the filter; see `plan::filter` for what may be called afterwards.
-fn load_filter(filter: &SeccompPlan) -> anyhow::Result<()> {
-    let loaded = seccomp::load_filter(&filter.program, filter.flags.bits());
-    loaded
-        .map(drop)
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
-        .context("load the seccomp filter")
 }
 
 /// Sends the terminal's master to the console socket, as runc does: the message's text is its name.

@@ -1,15 +1,16 @@
 //! RUNTIME: the process of `rt create` and `rt run`, from the plan to a container that waits for its start.
 
+mod clone;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, bail};
-use nix::sched::CloneFlags;
 
 use super::first_state::first_state;
-use super::init::{self, Init};
-use super::namespaces::{self, JoinFd, Return};
+use super::init::Init;
+use super::listener::Fetched;
+use super::namespaces::{self, JoinFd};
 use super::settings::Settings;
-use super::setup::{self, Setup};
 use super::sync::{Channel, Message};
 use super::undo::Made;
 use super::{failure, gate, hooks, id_map};
@@ -23,7 +24,8 @@ use crate::rootfs::{self, Prepared, ProcFs};
 use crate::spec::Spec;
 use crate::state::init::start_time;
 use crate::state::{Boot, Container, State, Status};
-use crate::sys::process::{self, Side};
+
+pub use clone::{clone, clone_flags};
 
 impl<'a> Runtime<'a> {
     /// The order of things. Each name is what traces and errors call the step.
@@ -129,23 +131,6 @@ pub fn create<'a>(
         bail!("the steps ended without an init");
     };
     Ok(Created { container, state: runtime.state, init, channel, warnings: runtime.warnings })
-}
-
-/// The namespaces that clone3 makes for INIT.
-pub fn clone_flags(plan: &Plan, host: &Host) -> CloneFlags {
-    let mut flags = plan.namespaces.new_flags();
-    if !plan.namespaces.time_offsets.is_empty() {
-        flags.remove(crate::plan::namespaces::CLONE_NEWTIME);
-    }
-    if plan.unshares_cgroup_in_init(host) {
-        flags.remove(CloneFlags::CLONE_NEWCGROUP);
-    }
-    flags
-}
-
-/// clone3, with the cgroup v2 directory that the child starts in.
-pub fn clone(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> anyhow::Result<Side> {
-    process::clone3(flags.bits() as u32 as u64, cgroup).with_context(|| format!("clone3 with {flags:?}"))
 }
 
 impl<'a> Runtime<'a> {
@@ -255,65 +240,6 @@ impl Runtime<'_> {
         Ok(())
     }
 
-    fn clone_directly(&mut self, theirs: Channel) -> anyhow::Result<(i32, OwnedFd)> {
-        let back = self.enter_for_children()?;
-        let side = clone(clone_flags(self.plan, self.host), self.cgroup.as_ref().and_then(Cgroup::v2_fd));
-        if let Ok(Side::Child) = side {
-            init::main(&mut self.take_init(theirs))
-        }
-        back.iter().try_for_each(Return::go)?;
-        let Side::Parent { pid, pidfd } = side? else { unreachable!("the child has gone its own way") };
-        Ok((pid, pidfd))
-    }
-
-    /// SETUP has a socket of its own: INIT may have something to say before SETUP has told its pid.
-    fn clone_setup(&mut self, theirs: Channel) -> anyhow::Result<(i32, OwnedFd)> {
-        let (ours, of_setup) = Channel::pair()?;
-        // INIT inherits the cgroup: inside another cgroup namespace nobody could enter it.
-        let cgroup = self.cgroup.as_ref().and_then(Cgroup::v2_fd);
-        let Side::Parent { pid: setup, pidfd } = clone(CloneFlags::empty(), cgroup)? else {
-            drop(ours);
-            setup::main(Setup { channel: Some(of_setup), init: self.take_init(theirs) })
-        };
-        drop(of_setup);
-        let cloned = self.serve_setup(setup, &ours);
-        if cloned.is_err() {
-            // ESRCH: it has ended by itself.
-            let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-        }
-        wait_for_end(pidfd.as_fd()).context("wait for the setup process")?;
-        let pid = cloned?;
-        Ok((pid, process::pidfd_open(pid).context("pidfd_open of the container's init")?))
-    }
-
-    /// Does what SETUP asks for until it has cloned INIT, whose pid it tells.
-    fn serve_setup(&self, setup: i32, channel: &Channel) -> anyhow::Result<i32> {
-        loop {
-            match channel.receive()? {
-                Some(Message::IdMapPlease) => {
-                    id_map::write(setup, &self.plan.namespaces, self.host)?;
-                    channel.send(&Message::IdMapDone)?;
-                }
-                Some(Message::Cloned { pid }) => return Ok(pid),
-                other => return Err(failure::from_answer(other, "clone")),
-            }
-        }
-    }
-
-    /// What takes hold of children only: the joined pid namespace and the clocks.
-    fn enter_for_children(&mut self) -> anyhow::Result<Vec<Return>> {
-        let mut back = Vec::new();
-        if let Some(place) = self.joins.iter().position(JoinFd::is_pid) {
-            back.push(Return::to_pid()?);
-            self.joins.remove(place).join()?;
-        }
-        if !self.plan.namespaces.time_offsets.is_empty() {
-            back.push(Return::to_time()?);
-            namespaces::make_time(&self.plan.namespaces.time_offsets)?;
-        }
-        Ok(back)
-    }
-
     /// Everything that INIT needs, handed over in the child, and nothing else.
     fn take_init(&mut self, channel: Channel) -> Init<'_> {
         // The lock is the runtime's, and no directory of the host is INIT's business.
@@ -378,15 +304,19 @@ impl Runtime<'_> {
         self.cgroup.as_mut().map_or(Ok(()), |cgroup| cgroup.apply_resources(&self.plan.cgroup.resources))
     }
 
-    /// Runs the runtime's hooks when INIT says so, and waits until it is ready.
+    /// Runs the runtime's hooks when INIT says so, and waits until it is ready; then its seccomp agent takes over.
     fn await_ready(&mut self) -> anyhow::Result<()> {
+        let mut listener = Fetched::default();
         loop {
-            match self.channel()?.receive()? {
+            match listener.receive(self.channel()?, self.pidfd()?)? {
                 Some(Message::HooksPlease { pid }) => self.run_hooks(pid)?,
                 Some(Message::Warning { text }) => self.warnings.push(text),
                 Some(Message::Ready { pid }) => {
                     self.state.pid_inside = pid;
-                    return Ok(());
+                    let agent = self.plan.seccomp.as_ref().and_then(|filter| filter.listener.as_ref());
+                    let (state, init) = (&self.state, self.pid()?);
+                    let document = |metadata: Option<&str>| state.for_agent(Status::Creating, init, init, metadata);
+                    return listener.hand_over(agent, document);
                 }
                 other => return Err(failure::from_answer(other, "create")),
             }
@@ -471,6 +401,10 @@ impl Runtime<'_> {
 
     fn pid(&self) -> anyhow::Result<i32> {
         self.init.as_ref().map(|(pid, _)| *pid).context("there is no init yet")
+    }
+
+    fn pidfd(&self) -> anyhow::Result<BorrowedFd<'_>> {
+        self.init.as_ref().map(|(_, pidfd)| pidfd.as_fd()).context("there is no init yet")
     }
 }
 

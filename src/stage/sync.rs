@@ -8,6 +8,8 @@
 //!    ───────── CgroupReady ──────────▶   only where somebody else moves INIT (systemd)
 //!    ◀──────── HooksPlease{pid} ──────   only with prestart, createRuntime or createContainer hooks
 //!    ───────── HooksDone{state} ─────▶
+//!    ◀──────── Notify{fd} ────────────   only with SCMP_ACT_NOTIFY: the next is seccomp(2)
+//!    ───────── NotifyTaken ──────────▶
 //!    ◀──────── Warning{text} ─────────   any number, any time
 //!    ◀──────── Ready{pid} ────────────
 //!    ───────── Committed ────────────▶   INIT no longer dies with RUNTIME
@@ -49,6 +51,13 @@ pub enum Message {
         /// The container's state as JSON, for the hooks that INIT runs.
         state: Vec<u8>,
     },
+    /// A filter with a listener is about to be loaded. Afterwards nothing can be said that the filter may not stop.
+    Notify {
+        /// The number that the listener will have.
+        fd: i32,
+    },
+    /// RUNTIME has the listener, and answers until it hands it out.
+    NotifyTaken,
     /// Something worth telling that stops nobody.
     Warning {
         /// One line.
@@ -91,9 +100,11 @@ impl Message {
             Message::IdMapPlease
             | Message::IdMapDone
             | Message::CgroupReady
+            | Message::NotifyTaken
             | Message::Committed
             | Message::Detached
             | Message::Executing => {}
+            Message::Notify { fd } => frame.extend(fd.to_ne_bytes()),
             Message::Cloned { pid } | Message::HooksPlease { pid } | Message::Ready { pid } => {
                 frame.extend(pid.to_ne_bytes())
             }
@@ -124,6 +135,8 @@ impl Message {
             Message::Failed { .. } => 11,
             Message::Detached => 12,
             Message::Executing => 13,
+            Message::Notify { .. } => 14,
+            Message::NotifyTaken => 15,
         }
     }
 
@@ -153,7 +166,9 @@ impl Message {
             }
             12 => Message::Detached,
             13 => Message::Executing,
-            0 | 14..=u8::MAX => return None,
+            14 => Message::Notify { fd: i32::from_ne_bytes(body.try_into().ok()?) },
+            15 => Message::NotifyTaken,
+            0 | 16..=u8::MAX => return None,
         })
     }
 }
@@ -242,6 +257,8 @@ mod tests {
             Message::CgroupReady,
             Message::HooksPlease { pid: 1 },
             Message::HooksDone { state: b"{}".to_vec() },
+            Message::Notify { fd: 4 },
+            Message::NotifyTaken,
             Message::Warning { text: "careful".into() },
             Message::Ready { pid: 7 },
             Message::Committed,

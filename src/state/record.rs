@@ -144,7 +144,28 @@ pub struct Report<'s> {
     annotations: &'s BTreeMap<String, String>,
 }
 
+/// What a seccomp agent gets with the listener.
+/// <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#containerprocessstate>
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessState<'s> {
+    oci_version: &'s str,
+    fds: [&'s str; 1],
+    pid: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'s str>,
+    state: Report<'s>,
+}
+
 impl State {
+    /// The JSON document of a process in the container, for its seccomp agent. Pids are those that the runtime sees:
+    /// `pid` is the process's, `init` that of the container's init.
+    pub fn for_agent(&self, status: Status, init: i32, pid: i32, metadata: Option<&str>) -> Vec<u8> {
+        let state = Report { pid: init, ..self.report(status, super::owner::name(self.owner)) };
+        let document = ProcessState { oci_version: &self.oci_version, fds: ["seccompFd"], pid, metadata, state };
+        serde_json::to_vec(&document).expect("strings and numbers are always JSON; paths were read from JSON")
+    }
+
     /// The JSON document that a hook reads on its stdin. `pid` is init's as the runtime sees it.
     pub fn for_hook(&self, status: Status, pid: i32) -> Vec<u8> {
         let report = Report { pid, ..self.report(status, super::owner::name(self.owner)) };

@@ -25,6 +25,23 @@ pub fn send(socket: BorrowedFd<'_>, text: &[u8], fds: &[RawFd]) -> Result<(), Er
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(text)], &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
 }
 
+/// As `send`, on a stream that may take the text in pieces: the descriptors go with the first.
+///
+/// # Errors
+/// As `send`; `EAGAIN` when the other side takes nothing for as long as the socket's `SO_SNDTIMEO`.
+pub fn send_all(socket: BorrowedFd<'_>, text: &[u8], fds: &[RawFd]) -> Result<(), Errno> {
+    let rights = [ControlMessage::ScmRights(fds)];
+    let (mut control, mut rest) = (rights.as_slice(), text);
+    while !rest.is_empty() {
+        match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(rest)], control, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(sent) => (control, rest) = (&[], &rest[sent..]),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// `recvmsg` with `SCM_RIGHTS` — <https://man7.org/linux/man-pages/man7/unix.7.html>
 ///
 /// Takes one message with one descriptor; the text is dropped.

@@ -6,6 +6,7 @@ pub mod credentials;
 #[cfg(not(test))]
 pub mod entry;
 pub mod fd;
+pub mod listener;
 pub mod mount;
 pub mod namespace;
 pub mod net;

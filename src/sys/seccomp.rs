@@ -120,6 +120,8 @@ mod tests {
             flags: SeccompFlags::from_bits(supported_flags()),
             actions: &ACTIONS.map(|row| row.0),
             still_needed: &[],
+            receiver: None,
+            refuses_unknown: false,
         };
         plan_seccomp(&profile.expect("a profile"), &host).expect("a plan")
     }
@@ -277,6 +279,8 @@ mod tests {
                 flags: SeccompFlags::from_bits(supported_flags()),
                 actions: &ACTIONS.map(|row| row.0),
                 still_needed: &[],
+                receiver: None,
+                refuses_unknown: false,
             };
             let compile = || plan_seccomp(&profile, &host).expect("a plan");
             let start = std::time::Instant::now();

@@ -224,6 +224,7 @@ mod tests {
                     controllers: vec!["hugetlb".into()],
                 }),
             },
+            seccomp_receiver: None,
         }
     }
 

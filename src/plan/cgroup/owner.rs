@@ -65,6 +65,7 @@ mod tests {
             capabilities: if euid == 0 { u64::MAX } else { 0 },
             in_user_namespace: false,
             cgroup: Layout::Unified(tree),
+            seccomp_receiver: None,
         };
         plan_owner(&serde_json::from_str(&text).unwrap(), &host)
     }

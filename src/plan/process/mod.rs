@@ -254,6 +254,7 @@ pub(crate) mod tests {
             capabilities: capabilities::ALL,
             in_user_namespace: false,
             cgroup: crate::host::cgroup::Layout::None,
+            seccomp_receiver: None,
         }
     }
 

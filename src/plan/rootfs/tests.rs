@@ -10,7 +10,15 @@ use crate::host::cgroup::Layout;
 use crate::plan::namespaces::{IdMapping, Namespace};
 
 pub(crate) fn host() -> Host {
-    Host { kernel: (6, 18), euid: 0, egid: 0, capabilities: u64::MAX, in_user_namespace: false, cgroup: Layout::None }
+    Host {
+        kernel: (6, 18),
+        euid: 0,
+        egid: 0,
+        capabilities: u64::MAX,
+        in_user_namespace: false,
+        cgroup: Layout::None,
+        seccomp_receiver: None,
+    }
 }
 
 pub(crate) fn namespaces() -> NamespacePlan {

@@ -14,13 +14,14 @@ mod model;
 mod oracle;
 #[cfg(test)]
 mod random;
+mod raw;
 mod rules;
 mod syscalls;
 mod table;
 mod tree;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSyscall};
 
@@ -31,6 +32,7 @@ pub use explain::explain_profile;
 #[cfg(test)]
 pub use flags::FLAGS;
 pub use flags::SeccompFlags;
+pub use raw::plan_raw;
 
 use action::plan_action;
 use arch::Architecture;
@@ -49,6 +51,10 @@ pub struct SeccompHost<'a> {
     pub actions: &'a [LinuxSeccompAction],
     /// The system calls that `rt` makes after the filter is loaded; see [`SeccompPlan::obstacles`].
     pub still_needed: &'a [&'a str],
+    /// The agent's socket, if it is another than the profile's `listenerPath` says.
+    pub receiver: Option<&'a Path>,
+    /// Whether a name that no known kernel has is a fault, and not a warning.
+    pub refuses_unknown: bool,
 }
 
 /// A filter, ready to be loaded.
@@ -132,7 +138,7 @@ pub fn plan_seccomp(seccomp: &LinuxSeccomp, host: &SeccompHost<'_>) -> Result<Se
     let obstacles = compiled.obstacles(host.still_needed);
     let Compiled { mut warnings, notifies, .. } = compiled;
     let flags = flags::plan_flags(seccomp, host.flags, notifies, &mut warnings)?;
-    let listener = plan_listener(seccomp, notifies)?;
+    let listener = plan_listener(seccomp, notifies, host.receiver)?;
     Ok(SeccompPlan { program, flags, listener, obstacles, warnings })
 }
 
@@ -150,7 +156,8 @@ impl Compiled {
         let default = plan_default(seccomp, host)?;
         let architectures = list_architectures(seccomp, host.native)?;
         let rules = architectures.into_iter().map(|arch| Rules::new(arch, default)).collect();
-        let mut compiled = Self { default, architectures: rules, notifies: false, warnings: Vec::new() };
+        let notifies = default == action::NOTIFY;
+        let mut compiled = Self { default, architectures: rules, notifies, warnings: Vec::new() };
         for (index, syscall) in seccomp.syscalls().iter().flatten().enumerate() {
             compiled.add(index, syscall, host)?;
         }
@@ -193,7 +200,11 @@ impl Compiled {
         let (narrow, wide) = (entry(false), entry(true));
         for name in syscall.names() {
             let Some(call) = Call::find(name) else {
-                self.warnings.push(format!("{}: no system call is named {name:?}, skipped", pointer("names")));
+                let reason = format!("no system call is named {name:?}");
+                if host.refuses_unknown {
+                    return Err(SeccompFault::new(pointer("names"), reason));
+                }
+                self.warnings.push(format!("{}: {reason}, skipped", pointer("names")));
                 continue;
             };
             self.notifies |= action == action::NOTIFY;
@@ -207,7 +218,8 @@ impl Compiled {
     /// What the filter holds against calls that `rt` still has to make on the native architecture.
     fn obstacles(&self, needed: &[&str]) -> Vec<Obstacle> {
         let native = &self.architectures[0];
-        let harmless = |value: u32| value == action::ALLOW || value == action::LOG;
+        // Whoever holds the listener answers: at first that is `rt`.
+        let harmless = |value: u32| [action::ALLOW, action::LOG, action::NOTIFY].contains(&value);
         let mut obstacles = Vec::new();
         for name in needed {
             let Some(number) = Call::find(name).and_then(|call| call.number(native.arch.column)) else { continue };
@@ -238,10 +250,6 @@ fn plan_default(seccomp: &LinuxSeccomp, host: &SeccompHost<'_>) -> Result<u32, S
     const ACTION: &str = "/linux/seccomp/defaultAction";
     let errno_pointer = || "/linux/seccomp/defaultErrnoRet".to_owned();
     let default = plan_action(seccomp.default_action(), seccomp.default_errno_ret(), &errno_pointer)?;
-    if default == action::NOTIFY {
-        let reason = "SCMP_ACT_NOTIFY cannot be the default: the agent would be asked for its own permission";
-        return Err(SeccompFault::new(ACTION, reason));
-    }
     check_available(seccomp.default_action(), host.actions, &|| ACTION.to_owned())?;
     Ok(default)
 }
@@ -291,17 +299,22 @@ fn alternatives(args: &[LinuxSeccompArg]) -> Vec<Vec<LinuxSeccompArg>> {
 }
 
 /// Who will answer, if anyone is asked.
-fn plan_listener(seccomp: &LinuxSeccomp, notifies: bool) -> Result<Option<Listener>, SeccompFault> {
-    let path = seccomp.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());
+fn plan_listener(
+    seccomp: &LinuxSeccomp,
+    notifies: bool,
+    receiver: Option<&Path>,
+) -> Result<Option<Listener>, SeccompFault> {
+    let own = seccomp.listener_path().as_deref().filter(|path| !path.as_os_str().is_empty());
+    let path = receiver.or(own);
     let metadata = seccomp.listener_metadata().clone().filter(|metadata| !metadata.is_empty());
     match path {
         None if metadata.is_some() => {
             Err(SeccompFault::new("/linux/seccomp/listenerMetadata", "must not be set without listenerPath"))
         }
         None if notifies => {
-            Err(SeccompFault::new("/linux/seccomp/listenerPath", "must be set where a rule uses SCMP_ACT_NOTIFY"))
+            Err(SeccompFault::new("/linux/seccomp/listenerPath", "must be set where SCMP_ACT_NOTIFY is used"))
         }
-        Some(path) if notifies => Ok(Some(Listener { path: path.clone(), metadata })),
+        Some(path) if notifies => Ok(Some(Listener { path: path.to_owned(), metadata })),
         _ => Ok(None),
     }
 }

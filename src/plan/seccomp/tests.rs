@@ -30,7 +30,14 @@ pub(super) fn plan(profile: &LinuxSeccomp, arches: &[Arch]) -> SeccompPlan {
 }
 
 fn host<'a>(native: Arch, actions: &'a [LinuxSeccompAction]) -> SeccompHost<'a> {
-    SeccompHost { native, flags: SeccompFlags::from_bits(0x3f), actions, still_needed: &["write", "sendmsg"] }
+    SeccompHost {
+        native,
+        flags: SeccompFlags::from_bits(0x3f),
+        actions,
+        still_needed: &["write", "sendmsg"],
+        receiver: None,
+        refuses_unknown: false,
+    }
 }
 
 fn try_plan(profile: Value) -> Result<SeccompPlan, SeccompFault> {
@@ -96,17 +103,13 @@ fn every_fault_names_its_place() {
             "defaultErrnoRet",
             "SCMP_ACT_KILL_PROCESS takes no errno",
         ),
-        (
-            json!({"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/agent"}),
-            "defaultAction",
-            "SCMP_ACT_NOTIFY cannot be the default: the agent would be asked for its own permission",
-        ),
+        (json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "listenerPath", "must be set where SCMP_ACT_NOTIFY is used"),
         (
             json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}),
             "listenerMetadata",
             "must not be set without listenerPath",
         ),
-        (rule(json!({"action": "SCMP_ACT_NOTIFY"})), "listenerPath", "must be set where a rule uses SCMP_ACT_NOTIFY"),
+        (rule(json!({"action": "SCMP_ACT_NOTIFY"})), "listenerPath", "must be set where SCMP_ACT_NOTIFY is used"),
     ] {
         let fault = try_plan(profile).expect_err(reason);
         assert_eq!((fault.pointer.as_str(), fault.reason.as_str()), (&*format!("/linux/seccomp/{pointer}"), reason));
@@ -160,6 +163,35 @@ fn flags_become_the_kernels_bits() {
     assert_eq!((idle.flags.bits(), idle.warnings.len(), idle.listener), (0, 1, None));
     let listener = Listener { path: "/agent".into(), metadata: Some("m".to_owned()) };
     assert_eq!(with(&[], "SCMP_ACT_NOTIFY").listener, Some(listener));
+}
+
+#[test]
+fn an_agent_may_be_asked_for_everything() {
+    let profile = json!({"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/agent",
+        "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW" }]});
+    let plan = try_plan(profile).expect("a plan");
+    assert_eq!(plan.flags, SeccompFlags::NEW_LISTENER);
+    assert_eq!(
+        (answer(&plan, "x86_64", "read", &[]), answer(&plan, "x86_64", "write", &[])),
+        ("ALLOW".into(), "NOTIFY".into())
+    );
+    // Also for what is newer than the profile.
+    assert_eq!(answer(&plan, "x86_64", "file_setattr", &[]), "NOTIFY");
+    assert_eq!(plan.obstacles, []);
+}
+
+#[test]
+fn the_caller_may_name_the_agent_and_forbid_unknown_names() {
+    let rules = json!([{ "names": ["no_such_call", "read"], "action": "SCMP_ACT_NOTIFY" }]);
+    let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m", "syscalls": rules});
+    let profile: LinuxSeccomp = serde_json::from_value(profile).expect("the shape of a profile");
+    let actions = ACTIONS.map(|row| row.0);
+    let named = SeccompHost { receiver: Some(Path::new("/named")), ..host(Arch::ScmpArchX86_64, &actions) };
+    let plan = plan_seccomp(&profile, &named).expect("a plan");
+    assert_eq!(plan.listener, Some(Listener { path: "/named".into(), metadata: Some("m".to_owned()) }));
+    assert_eq!(plan.warnings, ["/linux/seccomp/syscalls/0/names: no system call is named \"no_such_call\", skipped"]);
+    let fault = plan_seccomp(&profile, &SeccompHost { refuses_unknown: true, ..named }).expect_err("a fault");
+    assert_eq!(fault.to_string(), "/linux/seccomp/syscalls/0/names: no system call is named \"no_such_call\"");
 }
 
 #[test]
@@ -294,11 +326,13 @@ fn a_rule_with_the_default_action_has_no_effect_and_says_so() {
 #[test]
 fn what_rt_still_needs_and_may_not_call_is_noted() {
     let arg = json!([{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]);
-    let rules = json!([{ "names": ["write"], "action": "SCMP_ACT_NOTIFY", "args": arg }]);
+    let rules = json!([{ "names": ["write"], "action": "SCMP_ACT_TRAP", "args": arg },
+        { "names": ["sendmsg"], "action": "SCMP_ACT_NOTIFY" }]);
     let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent", "syscalls": rules});
     let found = try_plan(profile).expect("a plan").obstacles;
     let found: Vec<_> = found.iter().map(|one| (&*one.syscall, &*one.action, one.conditional, &*one.pointer)).collect();
-    assert_eq!(found, [("write", "NOTIFY", true, "/linux/seccomp/syscalls/0/action")]);
+    // Whoever is asked answers, and that is rt itself as long as nobody else has the listener.
+    assert_eq!(found, [("write", "TRAP", true, "/linux/seccomp/syscalls/0/action")]);
     let rules = json!([{ "names": ["sendmsg"], "action": "SCMP_ACT_LOG" }]);
     let found = try_plan(json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})).expect("a plan").obstacles;
     let found: Vec<_> = found.iter().map(|one| (&*one.syscall, &*one.action, one.conditional, &*one.pointer)).collect();
