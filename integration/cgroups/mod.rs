@@ -6,3 +6,4 @@ mod limits;
 mod memory;
 mod others;
 mod path;
+mod update;
