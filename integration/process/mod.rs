@@ -7,5 +7,6 @@ mod exit;
 mod identity;
 mod limits;
 mod scheduling;
+mod policies;
 mod stdio;
 mod terminal;
