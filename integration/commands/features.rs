@@ -266,6 +266,7 @@ fn every_word_of_the_spec_is_promised() {
     for (pointer, listed) in [
         ("/hooks", "prestart createRuntime createContainer startContainer poststart poststop"),
         ("/linux/namespaces", "pid network mount ipc uts user cgroup time"),
+        ("/linux/seccomp/actions", "KILL KILL_PROCESS KILL_THREAD TRAP ERRNO TRACE ALLOW LOG NOTIFY"),
         ("/linux/seccomp/operators", "NE LT LE EQ GE GT MASKED_EQ"),
         (
             "/linux/seccomp/archs",
@@ -277,7 +278,7 @@ fn every_word_of_the_spec_is_promised() {
         ("/linux/memoryPolicy/flags", "NUMA_BALANCING RELATIVE_NODES STATIC_NODES"),
     ] {
         let prefix = |word: &str| {
-            ["SCMP_CMP_", "SCMP_ARCH_", "SECCOMP_FILTER_FLAG_", "MPOL_F_", "MPOL_"]
+            ["SCMP_ACT_", "SCMP_CMP_", "SCMP_ARCH_", "SECCOMP_FILTER_FLAG_", "MPOL_F_", "MPOL_"]
                 .iter()
                 .find_map(|prefix| word.strip_prefix(prefix))
                 .unwrap_or(word)

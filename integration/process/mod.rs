@@ -6,7 +6,7 @@ mod exec;
 mod exit;
 mod identity;
 mod limits;
-mod scheduling;
 mod policies;
+mod scheduling;
 mod stdio;
 mod terminal;
