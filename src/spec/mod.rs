@@ -208,4 +208,6 @@ fn escape(key: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod coverage;
 #[cfg(test)]
+mod everywhere;
+#[cfg(test)]
 mod tests;
