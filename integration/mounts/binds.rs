@@ -141,3 +141,22 @@ fn idmap_without_a_mapping_is_refused() {
     container.run().refused_with(&["idmap"]);
     container.assert_nothing_left();
 }
+
+/// Without a type a mount must be a bind; a bind needs a source. Each is refused with its place.
+#[test]
+fn a_mount_of_nothing_is_refused() {
+    only_rt!();
+    for (mount, place) in [
+        (json!({ "destination": "/mnt" }), "/mounts/7/type"),
+        (json!({ "destination": "/mnt", "source": "/tmp", "options": ["ro"] }), "/mounts/7/type"),
+        (json!({ "destination": "/mnt", "type": "none", "source": "none" }), "/mounts/7/type"),
+        (json!({ "destination": "/mnt", "options": ["bind"] }), "/mounts/7/source"),
+        (json!({ "destination": "/mnt", "source": "", "options": ["rbind"] }), "/mounts/7/source"),
+        (json!({ "type": "tmpfs", "source": "tmpfs" }), "/mounts/7/destination"),
+        (json!({ "destination": "", "type": "tmpfs" }), "/mounts/7/destination"),
+    ] {
+        let container = Container::new(Bundle::args(&["true"]).push("/mounts", mount.clone()));
+        container.create().refused_with(&[place]);
+        container.assert_nothing_left();
+    }
+}

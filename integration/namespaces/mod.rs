@@ -150,6 +150,57 @@ fn a_hostname_needs_a_uts_namespace() {
     container.assert_nothing_left();
 }
 
+/// The same where the host's own uts namespace is joined by its path, and for the domainname; kernel parameters too. That of another container
+/// may be renamed: it is the members' own.
+#[test]
+fn a_hostname_never_renames_the_host() {
+    only_rt!(); // runc and crun do
+    let before = nix::unistd::gethostname().unwrap();
+    for name in ["hostname", "domainname"] {
+        let bundle = Bundle::args(&["true"]).without("/hostname").set(&format!("/{name}"), json!("stolen"));
+        let container = Container::new(bundle.namespace("uts", Some("/proc/1/ns/uts")));
+        container.run().refused_with(&[&format!("/{name}")]);
+        assert_eq!(nix::unistd::gethostname().unwrap(), before);
+        container.assert_nothing_left();
+    }
+    for (kind, link, key) in [
+        ("network", "net", "net.ipv4.ip_forward"),
+        ("ipc", "ipc", "kernel.shmmni"),
+        ("uts", "uts", "kernel.domainname"),
+    ] {
+        let bundle = Bundle::args(&["true"]).without("/hostname").set("/linux/sysctl", json!({ key: "1" }));
+        let container = Container::new(bundle.namespace(kind, Some(&format!("/proc/1/ns/{link}"))));
+        container.run().refused_with(&[&format!("/linux/sysctl/{key}")]);
+        container.assert_nothing_left();
+    }
+    let first = Container::new(Bundle::sleeping());
+    first.launch();
+    let path = format!("/proc/{}/ns/uts", first.pid());
+    let bundle = Bundle::args(&["hostname"]).set("/hostname", json!("renamed")).namespace("uts", Some(&path));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "renamed\n");
+}
+
+/// A name that the kernel does not take is an error: 64 bytes at most.
+#[test]
+fn a_name_that_is_too_long_is_refused() {
+    let container = Container::new(Bundle::args(&["hostname"]).set("/hostname", json!("h".repeat(64))));
+    assert_eq!(container.run().ok().stdout, format!("{}\n", "h".repeat(64)));
+    for name in ["hostname", "domainname"] {
+        let bundle = Bundle::args(&["true"]).set(&format!("/{name}"), json!("h".repeat(65)));
+        let container = Container::new(bundle.set("/ociVersion", json!("1.1.0")));
+        container.run().refused();
+        container.assert_nothing_left();
+    }
+}
+
+/// A name is set while the runtime still may: also with a user namespace and without any capability for the program.
+#[test]
+fn a_hostname_needs_no_capability_of_the_container() {
+    let bundle = Bundle::args(&["hostname"]).user_namespace(100_000).without_mount("/sys/fs/cgroup");
+    let bundle = bundle.set("/process/capabilities", json!({})).set("/hostname", json!("bare"));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "bare\n");
+}
+
 /// A container without a mount namespace of its own cannot have a root of its own.
 #[test]
 fn no_mount_namespace_is_refused() {

@@ -16,6 +16,30 @@ fn a_read_only_root_cannot_be_written() {
     assert_eq!(container.run().ok().stdout, "wrote\n");
 }
 
+/// The same where the root lies on a mount that is nosuid, nodev and noatime for good: a user namespace may not take
+/// that away, and read-only comes on top of it.
+#[test]
+fn a_read_only_root_keeps_the_flags_of_its_mount() {
+    for user_namespace in [false, true] {
+        let bundle = Bundle::args(&["cat", "/proc/self/mountinfo"]).set("/root/readonly", json!(true));
+        let bundle =
+            if user_namespace { bundle.user_namespace(100_000).without_mount("/sys/fs/cgroup") } else { bundle };
+        let root = bundle.rootfs("").to_str().unwrap().trim_end_matches('/').to_owned();
+        let container = Container::new(bundle);
+        let mount = |args: &[&str]| {
+            assert!(std::process::Command::new("mount").args(args).arg(&root).status().unwrap().success());
+        };
+        mount(&["--bind", &root]);
+        mount(&["-o", "remount,bind,nosuid,nodev,noatime"]);
+        let outcome = container.run();
+        assert!(std::process::Command::new("umount").arg(&root).status().unwrap().success());
+        let table = outcome.ok().stdout;
+        let line = table.lines().rfind(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        let shown: Vec<&str> = line.split(' ').nth(5).unwrap().split(',').collect();
+        assert!(["ro", "nosuid", "nodev", "noatime"].iter().all(|flag| shown.contains(flag)), "{line}");
+    }
+}
+
 /// "`path` specifies the path to the root filesystem": absolute.
 #[test]
 fn the_root_path_may_be_absolute() {

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::{fstat, stat};
 
+use crate::plan::Plan;
 use crate::plan::namespaces::{CLONE_NEWTIME, NamespacePlan};
 use crate::sys::namespace;
 
@@ -74,10 +75,43 @@ fn open(path: &Path, flag: CloneFlags, name: &'static str) -> anyhow::Result<Joi
         Ok(_) | Err(Errno::ENOTTY) => bail!("{} is not a {name} namespace", place()),
         Err(errno) => return Err(errno).with_context(place),
     }
-    if flag == CloneFlags::CLONE_NEWNS && is_same(&file, Path::new("/proc/self/ns/mnt"))? {
+    if flag == CloneFlags::CLONE_NEWNS && is_same(&file, &own_path(flag))? {
         bail!("{} is the runtime's own: the whole machine would get the container's root", place());
     }
     Ok(JoinFd { file: file.into(), flag, name, path: path.display().to_string() })
+}
+
+/// Refuses to change what a joined namespace of the runtime's own has: its names and kernel parameters are the machine's.
+///
+/// # Errors
+/// `config.json: /hostname: …`
+pub fn refuse_own(plan: &Plan, joins: &[JoinFd]) -> anyhow::Result<()> {
+    let names = [(&plan.hostname, "/hostname"), (&plan.domainname, "/domainname")];
+    let names = names.into_iter().filter(|(name, _)| name.is_some());
+    let names = names.map(|(_, pointer)| (CloneFlags::CLONE_NEWUTS, pointer.to_owned()));
+    let changes = names.chain(plan.sysctl.iter().map(|sysctl| (sysctl.namespace(), sysctl.pointer())));
+    for (flag, pointer) in changes {
+        let Some(join) = joins.iter().find(|join| join.flag == flag) else { continue };
+        if is_same(&join.file, &own_path(flag))? {
+            bail!(
+                "config.json: {pointer}: {} is the runtime's own {} namespace: it would change the host",
+                join.path,
+                join.name
+            );
+        }
+    }
+    Ok(())
+}
+
+fn own_path(flag: CloneFlags) -> PathBuf {
+    let name = match flag {
+        CloneFlags::CLONE_NEWUTS => "uts",
+        CloneFlags::CLONE_NEWIPC => "ipc",
+        CloneFlags::CLONE_NEWNET => "net",
+        CloneFlags::CLONE_NEWUSER => "user",
+        _ => "mnt",
+    };
+    Path::new("/proc/self/ns").join(name)
 }
 
 /// The network namespace of the container, whose init is `pid`: the joined one, or init's own.
@@ -92,9 +126,10 @@ pub fn open_network(joins: &[JoinFd], pid: i32) -> anyhow::Result<OwnedFd> {
     Ok(File::open(&path).with_context(|| format!("open {path}"))?.into())
 }
 
-fn is_same(file: &File, path: &Path) -> anyhow::Result<bool> {
-    let (one, other) = (file.metadata()?, path.metadata().with_context(|| format!("stat {}", path.display()))?);
-    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+fn is_same(file: &impl AsFd, path: &Path) -> anyhow::Result<bool> {
+    let one = fstat(file).context("stat a namespace")?;
+    let other = stat(path).with_context(|| format!("stat {}", path.display()))?;
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// Makes a time namespace for the caller's children and sets its clocks: after clone3 it would be too late.

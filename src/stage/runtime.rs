@@ -216,6 +216,7 @@ impl Runtime<'_> {
             limits::raise_hard_limits(process)?;
         }
         self.joins = namespaces::open_joined(&self.plan.namespaces)?;
+        namespaces::refuse_own(self.plan, &self.joins)?;
         self.prepared = Some(rootfs::prepare(&self.plan.rootfs, &self.plan.namespaces)?);
         self.procfs = Some(ProcFs::open()?);
         if self.wants_gate {
