@@ -54,7 +54,7 @@ impl Runtime<'_> {
             setup::main(Setup { channel: Some(of_setup), init: self.take_init(theirs) })
         };
         drop(of_setup);
-        let cloned = self.serve_setup(setup, &ours);
+        let cloned = self.adjust_oom_score(setup).and_then(|()| self.serve_setup(setup, &ours));
         if cloned.is_err() {
             // ESRCH: it has ended by itself.
             let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
