@@ -20,7 +20,6 @@ use super::settings::Settings;
 use super::sync::{Channel, Message};
 use super::{failure, init};
 use crate::cgroup::{CgroupPaths, JoinFds};
-use crate::confine::labels::apply_labels;
 use crate::confine::{credentials, limits};
 use crate::host::Host;
 use crate::plan::namespaces::NamespacePlan;
@@ -330,7 +329,7 @@ impl<'a> Join<'a> {
 
     fn label(&mut self) -> anyhow::Result<()> {
         if let Some(procfs) = self.procfs.take() {
-            apply_labels(self.process, |path, bytes| Ok(procfs.write(path, bytes)?))?;
+            privileges::label(self.process, &procfs)?;
         }
         privileges::close_others(self.settings.preserve_fds, &[self.channel()?.as_fd()])
     }
