@@ -42,7 +42,11 @@ managers: build ## rt under podman, in a machine of its own
 	@$(NEED) busybox-static iproute2 procps util-linux podman crun conmon
 	@integration/managers/podman-smoke.sh
 
-test: unit examples managers integration ## Everything
+test-vm: build ## The end-to-end tests in guests: cgroup v2, rootless, AppArmor, SELinux; RUNTIME as above
+	@$(NEED) gcc libc6-dev libseccomp-dev e2fsprogs
+	@RUNTIME=$(RUNTIME) integration/vm/test.sh $(MODE)
+
+test: unit examples managers integration test-vm ## Everything
 
 bench-seccomp: ## Instructions, compile and load time of Docker's profile
 	@$(NEED) gcc libc6-dev libseccomp-dev
@@ -69,4 +73,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help build rootfs run examples unit integration spec-coverage managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help build rootfs run examples unit integration spec-coverage test-vm managers test bench bench-seccomp lint fmt install uninstall clean

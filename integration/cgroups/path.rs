@@ -8,6 +8,8 @@ use crate::harness::{Bundle, Container, Kind, cgroups, runtime};
 /// mount point": in every hierarchy.
 #[test]
 fn an_absolute_path_begins_at_the_mount_point() {
+    need_cgroupfs!();
+    need_cgroup!();
     let container = Container::new(Bundle::sleeping());
     container.create().ok();
     let table = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
@@ -24,6 +26,7 @@ fn an_absolute_path_begins_at_the_mount_point() {
 /// "If the value is specified, the runtime MUST consistently attach to the same place given the same value."
 #[test]
 fn the_same_path_is_the_same_place() {
+    need_cgroup!();
     let container = Container::new(Bundle::sleeping());
     let look = || {
         container.create().ok();
@@ -88,6 +91,8 @@ fn an_impossible_path_is_refused() {
 /// "resources associated with the container, but not created by this container, MUST NOT be deleted."
 #[test]
 fn a_parent_that_was_there_stays() {
+    need_cgroupfs!();
+    need_cgroup!();
     let mut container = Container::new(Bundle::sleeping());
     let parent = container.cgroup();
     container.bundle.config["linux"]["cgroupsPath"] = json!(format!("{parent}/inner"));
@@ -109,6 +114,8 @@ fn a_parent_that_was_there_stays() {
 /// As root, a container without a path goes to /rt/ID of each hierarchy, never below the caller's own cgroup.
 #[test]
 fn without_a_path_it_is_below_rt() {
+    need_cgroupfs!();
+    need_root!("make cgroups in the root of a hierarchy");
     only_rt!();
     let container = Container::new(Bundle::sleeping().without("/linux/cgroupsPath"));
     container.create().ok();
@@ -120,6 +127,8 @@ fn without_a_path_it_is_below_rt() {
 /// As root, a relative path is taken below /rt.
 #[test]
 fn a_relative_path_is_below_rt() {
+    need_cgroupfs!();
+    need_root!("make cgroups in the root of a hierarchy");
     only_rt!();
     let mut container = Container::new(Bundle::sleeping());
     let name = format!("relative-{}", container.id);
@@ -143,6 +152,7 @@ fn the_cgroup_namespace_is_rooted_at_the_cgroup() {
 /// A process that the container moves to a cgroup of its own making is still ended and its cgroup removed.
 #[test]
 fn sub_cgroups_with_processes_are_cleaned() {
+    need_cgroup!();
     let Some(directory) = cgroups::directory("pids", "/") else {
         skip!("no pids controller");
     };
