@@ -46,7 +46,7 @@ test-vm: build ## The end-to-end tests in guests: cgroup v2, rootless, AppArmor,
 	@$(NEED) gcc libc6-dev libseccomp-dev e2fsprogs
 	@RUNTIME=$(RUNTIME) integration/vm/test.sh $(MODE)
 
-test: unit examples managers integration test-vm ## Everything
+test: unit examples managers integration ## Everything
 
 bench-seccomp: ## Instructions, compile and load time of Docker's profile
 	@$(NEED) gcc libc6-dev libseccomp-dev

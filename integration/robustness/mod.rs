@@ -2,6 +2,7 @@
 //! the operation were never attempted", and `delete --force` cleans whatever a crash has left.
 
 mod crash;
+mod kernels;
 
 use std::process::{Child, Stdio};
 

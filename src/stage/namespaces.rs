@@ -137,12 +137,41 @@ fn is_same(file: &impl AsFd, path: &Path) -> anyhow::Result<bool> {
 /// # Errors
 /// `EPERM` without CAP_SYS_TIME over it, `ERANGE` for an offset that the kernel refuses.
 pub fn make_time(offsets: &[(String, i64, u32)]) -> anyhow::Result<()> {
-    unshare(CLONE_NEWTIME).context("unshare the time namespace")?;
+    unshare(CLONE_NEWTIME).map_err(|errno| explain(errno, CLONE_NEWTIME)).context("unshare the time namespace")?;
     let lines: String = offsets.iter().map(|(clock, secs, nanosecs)| format!("{clock} {secs} {nanosecs}\n")).collect();
     std::fs::write("/proc/self/timens_offsets", &lines)
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
         .with_context(|| format!("config.json: /linux/timeOffsets: write {:?} to timens_offsets", lines.trim_end()))
 }
+
+/// A kernel that was built without a type of namespace knows no such flag: says which it is.
+pub fn explain(errno: Errno, flags: CloneFlags) -> anyhow::Error {
+    explain_by(errno, flags, Path::new("/proc/self/ns"))
+}
+
+fn explain_by(errno: Errno, flags: CloneFlags, links: &Path) -> anyhow::Error {
+    let error = anyhow::Error::from(errno);
+    let asked = TYPES.iter().filter(|(flag, ..)| flags.contains(*flag));
+    let missing = asked.filter(|(_, link, _)| !links.join(link).exists()).map(|(_, link, since)| (link, since)).next();
+    match (errno, missing) {
+        (Errno::EINVAL, Some((name, since))) => {
+            error.context(format!("this kernel has no {name} namespaces: rt needs Linux {since}, built with them"))
+        }
+        _ => error,
+    }
+}
+
+/// Flag, link below /proc/PID/ns, first kernel.
+const TYPES: &[(CloneFlags, &str, &str)] = &[
+    (CloneFlags::CLONE_NEWNS, "mnt", "2.4"),
+    (CloneFlags::CLONE_NEWIPC, "ipc", "2.6.19"),
+    (CloneFlags::CLONE_NEWUTS, "uts", "2.6.19"),
+    (CloneFlags::CLONE_NEWPID, "pid", "2.6.24"),
+    (CloneFlags::CLONE_NEWNET, "net", "2.6.29"),
+    (CloneFlags::CLONE_NEWUSER, "user", "3.8"),
+    (CloneFlags::CLONE_NEWCGROUP, "cgroup", "4.6"),
+    (CLONE_NEWTIME, "time", "5.6"),
+];
 
 /// One of the caller's own namespaces for children, to come back to after clone.
 #[derive(Debug)]
@@ -175,5 +204,25 @@ impl Return {
     /// None in practice: it is our own.
     pub fn go(&self) -> anyhow::Result<()> {
         setns(&self.0, self.1).context("go back to the runtime's own namespaces")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_the_kernel_has_not_is_named() {
+        let links = tempfile::tempdir().unwrap();
+        for (_, link, _) in TYPES.iter().filter(|(_, link, _)| *link != "time") {
+            File::create(links.path().join(link)).unwrap();
+        }
+        let all = TYPES.iter().fold(CloneFlags::empty(), |all, (flag, ..)| all | *flag);
+        let text = |errno, flags| format!("{:#}", explain_by(errno, flags, links.path()));
+        let wanted =
+            "this kernel has no time namespaces: rt needs Linux 5.6, built with them: EINVAL: Invalid argument";
+        assert_eq!(text(Errno::EINVAL, all), wanted);
+        assert_eq!(text(Errno::EINVAL, all - CLONE_NEWTIME), "EINVAL: Invalid argument");
+        assert_eq!(text(Errno::EPERM, all), "EPERM: Operation not permitted");
     }
 }

@@ -29,7 +29,9 @@ pub fn clone_flags(plan: &Plan, host: &Host) -> CloneFlags {
 
 /// clone3, with the cgroup v2 directory that the child starts in.
 pub fn clone(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> anyhow::Result<Side> {
-    process::clone3(flags.bits() as u32 as u64, cgroup).with_context(|| format!("clone3 with {flags:?}"))
+    process::clone3(flags.bits() as u32 as u64, cgroup)
+        .map_err(|errno| namespaces::explain(errno, flags))
+        .with_context(|| format!("clone3 with {flags:?}"))
 }
 
 impl Runtime<'_> {
