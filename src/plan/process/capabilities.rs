@@ -28,7 +28,12 @@ pub const ALL: u64 = (1 << CAPABILITIES.len()) - 1;
 
 /// Plans the sets. What the runtime itself does not have stays in: whether a new user namespace gives it is known
 /// when the sets are applied, and what cannot be granted is a warning then.
-pub fn plan_capabilities(sets: Option<&LinuxCapabilities>, pointer: &str, faults: &mut Faults) -> Capabilities {
+pub fn plan_capabilities(
+    sets: Option<&LinuxCapabilities>,
+    uid: u32,
+    pointer: &str,
+    faults: &mut Faults,
+) -> Capabilities {
     let Some(sets) = sets else { return Capabilities::default() };
     let bits = |names: &Option<Names>| names.iter().flatten().fold(0, |bits, name| bits | 1 << number(*name));
     let mut planned = Capabilities {
@@ -48,6 +53,11 @@ pub fn plan_capabilities(sets: Option<&LinuxCapabilities>, pointer: &str, faults
     };
     cut(&mut planned.effective, "effective", planned.permitted, "not in permitted");
     let can_be_ambient = planned.permitted & planned.inheritable;
+    // Since CVE-2022-29162 managers leave the inheritable set out, and buildah still writes the ambient one. A program
+    // of root's has the whole bounding set after execve all the same: each RUN of a build is not worth a warning.
+    if planned.inheritable == 0 && uid == 0 {
+        planned.ambient &= !planned.bounding;
+    }
     cut(&mut planned.ambient, "ambient", can_be_ambient, "not in both permitted and inheritable");
     planned
 }
@@ -133,6 +143,24 @@ mod tests {
             let model: Capability = serde_json::from_value((*name).into()).expect("in the model");
             assert_eq!(usize::from(number(model)), index, "{name}");
         }
+    }
+
+    /// What is warned about when nothing is inheritable.
+    fn warned(uid: u32, ambient: &[&str]) -> Vec<String> {
+        let sets: LinuxCapabilities = serde_json::from_value(serde_json::json!({
+            "bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"], "ambient": ambient,
+        }))
+        .expect("sets");
+        let mut faults = Faults::default();
+        assert_eq!(plan_capabilities(Some(&sets), uid, "/process", &mut faults).ambient, 0);
+        faults.warnings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_ambient_set_of_buildah_is_worth_no_warning_for_root_who_gets_it_anyway() {
+        assert_eq!(warned(0, &["CAP_KILL"]), [""; 0]);
+        assert_eq!(warned(0, &["CAP_KILL", "CAP_CHOWN"]).len(), 1);
+        assert_eq!(warned(1000, &["CAP_KILL"]).len(), 1);
     }
 
     #[test]

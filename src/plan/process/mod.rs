@@ -103,7 +103,7 @@ pub fn plan_process(process: &Process, _host: &Host, pointer: &str, faults: &mut
         gid: user.gid(),
         additional_gids: user.additional_gids().clone().unwrap_or_default(),
         umask: user.umask().unwrap_or(UMASK) & 0o777,
-        capabilities: capabilities::plan_capabilities(process.capabilities().as_ref(), pointer, faults),
+        capabilities: capabilities::plan_capabilities(process.capabilities().as_ref(), user.uid(), pointer, faults),
         rlimits: plan_rlimits(process),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
