@@ -66,7 +66,8 @@ fn examine(path: &CStr) -> nix::Result<()> {
 
 fn explain(args0: &CStr, errno: Errno) -> anyhow::Error {
     match errno {
-        Errno::EISDIR => anyhow::Error::from(errno).context(name(args0)),
+        // What execve(2) itself says is added: older dockers know these words alone.
+        Errno::EISDIR => anyhow::Error::from(Errno::EACCES).context(format!("{}: is a directory", name(args0))),
         Errno::EACCES => anyhow::Error::from(errno).context(name(args0)),
         _ => anyhow::Error::from(errno).context(format!("{}: stat {}", name(args0), display(args0))),
     }
@@ -99,7 +100,7 @@ mod tests {
             ("", "exec: \"\": executable file not found in $PATH"),
             ("/nosuch", "exec: \"/nosuch\": stat /nosuch: ENOENT: No such file or directory"),
             ("/etc/passwd/x", "exec: \"/etc/passwd/x\": stat /etc/passwd/x: ENOTDIR: Not a directory"),
-            ("/etc", "exec: \"/etc\": EISDIR: Is a directory"),
+            ("/etc", "exec: \"/etc\": is a directory: EACCES: Permission denied"),
             ("/etc/passwd", "exec: \"/etc/passwd\": EACCES: Permission denied"),
             ("/dev/null", "exec: \"/dev/null\": EACCES: Permission denied"),
         ];
