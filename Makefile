@@ -38,15 +38,16 @@ spec-coverage: ## That docs/spec-coverage/ quotes every MUST; SPEC=DIR is a chec
 	@$(NEED) python3
 	@integration/spec-musts.py $(or $(SPEC),$(error SPEC=DIR: a checkout of github.com/opencontainers/runtime-spec, v1.3.0))
 
-managers: build ## rt under podman, in a machine of its own
-	@$(NEED) busybox-static iproute2 procps util-linux podman crun conmon
-	@integration/managers/podman-smoke.sh
+MANAGERS := podman buildah docker.io containerd containernetworking-plugins conmon crun runc netavark aardvark-dns \
+    slirp4netns fuse-overlayfs uidmap catatonit tini iptables python3 python3-grpcio
 
-test-vm: build ## The end-to-end tests in guests: cgroup v2, rootless, AppArmor, SELinux; RUNTIME as above
-	@$(NEED) gcc libc6-dev libseccomp-dev e2fsprogs
-	@RUNTIME=$(RUNTIME) integration/vm/test.sh $(MODE)
+test-managers: build ## podman, buildah, Docker, Swarm, containerd and its pods over rt
+	@$(NEED) busybox-static iproute2 procps util-linux $(MANAGERS)
+	@RUNTIME=$(RUNTIME) integration/managers/all.sh $(MANAGER)
 
-test: unit examples managers integration ## Everything
+managers: test-managers
+
+test: unit examples test-managers integration ## Everything
 
 bench-seccomp: ## Instructions, compile and load time of Docker's profile
 	@$(NEED) gcc libc6-dev libseccomp-dev
@@ -63,14 +64,21 @@ lint: ## clippy, every warning an error
 fmt: ## Format the code
 	cargo fmt
 
-install: build ## To $(PREFIX)/bin; PREFIX and DESTDIR as usual
+CONF := $(DESTDIR)/etc/containers/containers.conf.d/50-rt.conf
+DOC  := $(DESTDIR)$(PREFIX)/share/doc/rt
+
+install: build ## To $(PREFIX)/bin, and rt made known to podman; PREFIX and DESTDIR as usual
 	$(SUDO) install -D -m 755 target/release/rt $(DESTDIR)$(PREFIX)/bin/rt
+	$(SUDO) install -d $(DOC) $(dir $(CONF))
+	sed 's|@BINDIR@|$(PREFIX)/bin|' share/containers.conf | $(SUDO) tee $(CONF) > /dev/null
+	for file in daemon.json containerd.toml; do sed 's|@BINDIR@|$(PREFIX)/bin|' share/$$file | $(SUDO) tee $(DOC)/$$file > /dev/null; done
 
 uninstall: ## Take it away again
-	$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/rt
+	$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/rt $(CONF)
+	$(SUDO) rm -rf $(DOC)
 
 clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help build rootfs run examples unit integration spec-coverage test-vm managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help build rootfs run examples unit integration spec-coverage test-managers managers test bench bench-seccomp lint fmt install uninstall clean

@@ -57,8 +57,7 @@ fn run() -> u8 {
                 u8::try_from(code).unwrap_or(u8::MAX)
             }
             Err(error) => {
-                let why = host::calls::explain(stage::failure::errno_of(&error));
-                globals.log.error(&(log::one_line(&error) + &why));
+                globals.log.error(&log::one_line(&error));
                 failure(Some(verb.name), globals.dialect)
             }
         },

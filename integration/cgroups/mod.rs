@@ -5,6 +5,4 @@ mod cpu;
 mod limits;
 mod memory;
 mod others;
-mod ownership;
 mod path;
-mod update;

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::runtime::{eventually, outcome};
-use super::{Bundle, Outcome, cgroups, leaks, mode, runtime};
+use super::{Bundle, Outcome, cgroups, leaks, runtime};
 
+/// The parent of all cgroups that tests make, in each hierarchy.
+pub const CGROUP_PARENT: &str = "/rt-test";
 /// Every process of a test carries this variable, so none of them can hide.
 pub const MARK: &str = "RT_TEST_ID";
 
@@ -26,7 +28,7 @@ impl Container {
         let cgroup = bundle.config["linux"]["cgroupsPath"].clone();
         let mut container = Self::as_written(bundle);
         if cgroup == "/rt-example/hello" {
-            container.bundle.config["linux"]["cgroupsPath"] = json!(mode().cgroups_path(&container.id));
+            container.bundle.config["linux"]["cgroupsPath"] = json!(container.cgroup());
         }
         container.write_config();
         container
@@ -49,9 +51,9 @@ impl Container {
         std::fs::write(self.bundle.beside("config.json"), text).unwrap();
     }
 
-    /// The container's cgroup, from the root of each hierarchy.
+    /// The container's cgroup, as cgroupsPath writes it.
     pub fn cgroup(&self) -> String {
-        mode().cgroup(&self.id)
+        format!("{CGROUP_PARENT}/{}", self.id)
     }
 
     /// The private state root.
@@ -62,7 +64,7 @@ impl Container {
     /// `RUNTIME --root ROOT`, to be continued.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&runtime().path);
-        command.env(MARK, &self.id).stdin(Stdio::null()).arg("--root").arg(self.root()).args(mode().flags());
+        command.env(MARK, &self.id).stdin(Stdio::null()).arg("--root").arg(self.root());
         command
     }
 

@@ -74,8 +74,9 @@ has() { "$runtime" "$1" --help > /dev/null 2>&1; }
 
 # Nothing of a container may be left: no state, no cgroup of its own, no mount of its root.
 expect_nothing_left() {
-    left=$(find "/run/$runtime_name" -mindepth 1 -maxdepth 1 ! -name '.*' 2>/dev/null || true)
-    expect 'nothing is left of the state' 0 '' echo "$left"
+    left=$(find "/run/$runtime_name" -mindepth 2 -maxdepth 2 -name state.json 2>/dev/null || true)
+    # shellcheck disable=SC2086
+    expect 'nothing is left of the state' 0 '' cat $left /dev/null
 }
 
 # sum   the last line, and the exit code

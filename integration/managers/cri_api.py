@@ -200,4 +200,4 @@ class Cri:
             request_serializer=lambda values: encode(asked, values),
             response_deserializer=lambda data: decode(answered, data),
         )
-        return lambda timeout=60, **values: call(values, timeout=timeout, wait_for_ready=True)
+        return lambda **values: call(values, timeout=60, wait_for_ready=True)

@@ -16,13 +16,20 @@ archive() {
     echo "$folder.tar"
 }
 
-# start_docker RUNTIME FLAGS...   dockerd with RUNTIME as its default; its log is /var/log/dockerd
+# start_docker RUNTIME FLAGS...   dockerd with RUNTIME as its default, as share/daemon.json says it; its log is /var/log/dockerd
 start_docker() {
     named=${1##*/} default=$1; shift
-    case $named in runc) add= ;; *) add="--add-runtime $named=$default" ;; esac
     [ -e /run/containerd/containerd.sock ] || start_containerd "$default"
-    # shellcheck disable=SC2086
-    dockerd --containerd /run/containerd/containerd.sock $add --default-runtime "$named" --exec-opt native.cgroupdriver=cgroupfs \
+    case $named in
+        runc) ;;
+        *) sed "s|@BINDIR@/rt|$default|; s|\"rt\"|\"$named\"|" "$here/share/daemon.json" > /etc/docker/daemon.json ;;
+    esac
+    run_docker "$@"
+}
+
+# run_docker FLAGS...
+run_docker() {
+    dockerd --containerd /run/containerd/containerd.sock --exec-opt native.cgroupdriver=cgroupfs \
         --default-ulimit nofile=1024:"$(ulimit -Hn)" --storage-driver overlay2 "$@" > /var/log/dockerd 2>&1 &
     docker_pid=$!
     soon docker version || { echo "dockerd does not answer"; tail -n 20 /var/log/dockerd; exit 1; }
@@ -49,11 +56,8 @@ version = 2
   [$cri.containerd]
     snapshotter = "overlayfs"
     default_runtime_name = "under-test"
-    [$cri.containerd.runtimes.under-test]
-      runtime_type = "io.containerd.runc.v2"
-      [$cri.containerd.runtimes.under-test.options]
-        BinaryName = "$1"
 CONF
+    sed "/^version/d; s|runtimes.rt|runtimes.under-test|; s|@BINDIR@/rt|$1|" "$here/share/containerd.toml" >> /etc/containerd/config.toml
     cat > /etc/cni/net.d/10-bridge.conflist <<CONF
 { "cniVersion": "0.4.0", "name": "pods", "plugins": [
   { "type": "bridge", "bridge": "pods0", "isGateway": true, "ipMasq": true,

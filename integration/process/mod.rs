@@ -6,7 +6,6 @@ mod exec;
 mod exit;
 mod identity;
 mod limits;
-mod policies;
 mod scheduling;
 mod stdio;
 mod terminal;

@@ -1,6 +1,5 @@
 //! Facts about the machine and the caller, read once; `plan` decides by them.
 
-pub mod calls;
 pub mod cgroup;
 
 use std::path::PathBuf;

@@ -1,0 +1,90 @@
+#!/bin/sh
+# containerd over rt: `ctr` as a person drives it, then pods over the CRI as kubelet does (cri.py).
+set -eu
+. "$(dirname "$0")/checks.sh"
+. "$here/integration/managers/daemons.sh"
+start_containerd "$runtime"
+ctr() { timeout -k 1 60 ctr "$@"; }
+run() { ctr run --runc-binary "$runtime" "$@"; }
+task() { ctr task ls | awk -v name="$1" '$1 == name { print $3 }'; }
+at_terminal() { timeout -k 1 60 script -qec "$1" /dev/null | tr -d '\r'; }
+box=localhost/box:latest
+cgroup=/sys/fs/cgroup
+
+expect 'import an image' 0 '*' ctr images import "$(archive box '["sh"]')"
+expect 'run' 0 'hello' run --rm $box c1 echo hello
+expect 'an exit code' 42 '' run --rm $box c1 sh -c 'exit 42'
+expect_error 'a program that is not there' 1 '*executable file not found in $PATH*' run --rm $box c1 nosuch
+expect 'nothing is left of it' 0 '' ctr container ls -q
+expect 'standard input' 0 'typed' sh -c "echo typed | timeout -k 1 20 ctr run --rm --runc-binary $runtime $box c1 head -n 1"
+expect 'a terminal' 0 '*/dev/pts/0*' at_terminal "ctr run --rm -t --runc-binary $runtime $box c1 tty"
+expect 'the environment and the directory' 0 'b /tmp' run --rm --env a=b --cwd /tmp $box c1 sh -c 'echo $a $(pwd)'
+expect 'a mount' 0 'yes' sh -c "mkdir -p /tmp/shared; timeout -k 1 20 ctr run --rm --runc-binary $runtime --mount type=bind,src=/tmp/shared,dst=/mnt,options=rbind:ro $box c1 sh -c 'touch /mnt/x || echo yes' 2>/dev/null"
+expect 'the network of the host' 0 'eth0' run --rm --net-host $box c1 sh -c 'ls /sys/class/net | grep eth0'
+expect 'limits' 0 '' run -d --memory-limit 33554432 --cpu-quota 50000 --cpu-period 100000 $box limited sleep 1000
+expect 'limits, in the cgroup' 0 '33554432?50000' cat $cgroup/memory/default/limited/memory.limit_in_bytes $cgroup/cpu/default/limited/cpu.cfs_quota_us
+expect 'container rm of what runs' 1 '' ctr container rm limited
+ctr task kill -s KILL limited; soon printed STOPPED task limited; ctr task delete limited > /dev/null 2>&1 || true; ctr container rm limited
+expect 'seccomp' 0 'Seccomp:?2' run --rm --seccomp $box c1 grep Seccomp: /proc/self/status
+expect 'a capability more, a capability less' 0 'CapEff:?00000000a80435fa' run --rm --cap-add CAP_NET_ADMIN --cap-drop CAP_CHOWN $box c1 grep CapEff /proc/self/status
+expect 'a read-only root' 1 '' run --rm --read-only $box c1 touch /x
+expect 'a device' 0 'crw*' run --rm --device /dev/fuse $box c1 ls -l /dev/fuse
+
+expect 'run, detached' 0 '' run -d $box life sh -c 'trap "exit 5" TERM; while :; do sleep 0.05; done'
+expect 'task ls' 0 'RUNNING' task life
+expect 'exec' 0 'inside' ctr task exec --exec-id e1 life echo inside
+expect 'the exit code of exec' 7 '' ctr task exec --exec-id e1 life sh -c 'exit 7'
+expect 'exec at a terminal' 0 '*/dev/pts/*' at_terminal 'ctr task exec -t --exec-id e1 life tty'
+expect_error 'exec of nothing' 1 '*executable file not found in $PATH*' ctr task exec --exec-id e1 life nosuch
+expect 'ps' 0 '*PID*' ctr task ps life
+expect 'pause' 0 '' ctr task pause life
+expect 'the state paused' 0 'PAUSED' task life
+expect 'resume' 0 '' ctr task resume life
+expect 'the state running' 0 'RUNNING' task life
+expect 'metrics' 0 '*memory.usage_in_bytes*' ctr task metrics life
+expect 'kill' 0 '' ctr task kill life
+expect_soon 'it has stopped' 'STOPPED' task life
+expect_error 'the exit code' 0 '*exit code 5*' ctr task delete life
+expect_error 'kill when it is gone' 1 '*not found*' ctr task kill life
+expect 'container rm' 0 '' ctr container rm life
+if has update; then
+    run -d --memory-limit 33554432 $box up sleep 1000
+    pid=$(ctr task ls | awk '$1 == "up" { print $2 }')
+    printf '{"memory":{"limit":41943040},"pids":{"limit":33}}' > /tmp/resources
+    expect 'update' 0 '41943040 33' sh -c "'$runtime' --root /run/containerd/runc/default update --resources /tmp/resources up && echo \$(cat $cgroup/memory/default/up/memory.limit_in_bytes $cgroup/pids/default/up/pids.max)"
+    ctr task kill -s KILL up; soon printed STOPPED task up; ctr task delete up > /dev/null || true; ctr container rm up
+else
+    skip 'update' "$runtime_name has no update yet"
+fi
+if has checkpoint && criu check > /dev/null 2>&1; then
+    run -d $box counter sh -c 'i=0; while :; do i=$((i + 1)); echo $i > /count; sleep 0.05; done'
+    expect 'checkpoint' 0 '*' ctr task checkpoint --exit --image-path /tmp/checkpoint counter
+    soon printed STOPPED task counter
+    expect 'restore' 0 '*' ctr task start --detach --checkpoint /tmp/checkpoint counter
+    expect_soon 'it counts on' 'RUNNING' task counter
+    ctr task kill -s KILL counter; soon printed STOPPED task counter; ctr task delete counter > /dev/null || true; ctr container rm counter
+else
+    skip 'checkpoint and restore' "$runtime_name has no checkpoint, or CRIU does not work here"
+fi
+expect 'a daemon that dies: run' 0 '' run -d $box survivor sleep 1000
+kill -9 "$containerd_pid"; wait "$containerd_pid" 2> /dev/null || true
+start_containerd "$runtime"
+expect 'its task is still listed' 0 'RUNNING' task survivor
+expect 'exec' 0 'inside' ctr task exec --exec-id e1 survivor echo inside
+expect 'kill' 0 '' ctr task kill -s KILL survivor
+expect_soon 'it has stopped' 'STOPPED' task survivor
+expect_error 'delete' 0 '*exit code 137*' ctr task delete survivor
+expect 'container rm' 0 '' ctr container rm survivor
+
+# --- pods --------------------------------------------------------------------------------------------------------------
+ctr -n k8s.io images import "$(archive box '["sh"]')" > /dev/null
+ctr -n k8s.io images import "$(archive pause '["sleep", "100000"]')" > /dev/null
+"$here/integration/managers/cri.py" "$runtime_name" $(has update && echo update) > /tmp/pods || true
+cat /tmp/pods
+passed=$((passed + $(grep -c '^ok ' /tmp/pods || true)))
+failed=$((failed + $(grep -c '^FAIL ' /tmp/pods || true)))
+skipped=$((skipped + $(grep -c '^skip ' /tmp/pods || true)))
+grep -q '^done$' /tmp/pods || fail 'the tests of the CRI' 'did not end'
+expect 'no task is left' 0 '' ctr -n k8s.io task ls -q
+stop_containerd
+sum

@@ -1,0 +1,314 @@
+#!/usr/bin/python3 -B
+"""Pods over containerd's CRI, as kubelet drives it: `cri.py NAME-OF-THE-RUNTIME`, run by containerd.sh."""
+
+import json
+import os
+import sys
+import time
+
+import grpc
+from cri_api import Cri
+
+RUNTIME = sys.argv[1]
+LOGS = "/tmp/logs"
+POD, CONTAINER, NODE = 0, 1, 2  # modes of a namespace
+CREATED, RUNNING, EXITED = 0, 1, 2
+DEFAULT_PROFILE = {"profile_type": 0}
+cri = Cri("/run/containerd/containerd.sock")
+
+
+def report(word, what, why=""):
+    print(f"{word:5} {what}{': ' + why if why else ''}", flush=True)
+
+
+def expect(what, expected, found):
+    if expected == found:
+        report("ok", what)
+    else:
+        report("FAIL", what, f"{found!r}, not {expected!r}")
+
+
+def expect_in(what, words, found):
+    if words in found:
+        report("ok", what)
+    else:
+        report("FAIL", what, f"{words!r} is not in {found!r}")
+
+
+def soon(ask, seconds=15):
+    """What `ask` gives, once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := ask()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+class Pod:
+    """A sandbox and its containers."""
+
+    count = 0
+
+    def __init__(self, name, hostname=None, namespaces=None, **linux):
+        security = {"namespace_options": namespaces or {"pid": CONTAINER}, **linux.pop("security", {})}
+        self.config = {
+            "metadata": {"name": name, "uid": name, "namespace": "test"},
+            "hostname": name if hostname is None else hostname,
+            "log_directory": f"{LOGS}/{name}",
+            "labels": {"app": name},
+            "linux": {"cgroup_parent": f"/kubepods/{name}", "security_context": security, **linux},
+        }
+        os.makedirs(f"{LOGS}/{name}", exist_ok=True)
+        self.namespaces = security["namespace_options"]
+        self.name = name
+        answer = cri.RunPodSandbox(config=self.config, runtime_handler="under-test")
+        self.id = answer["pod_sandbox_id"]
+
+    def create(self, *command, security=None, resources=None, **more):
+        Pod.count += 1
+        name = f"c{Pod.count}"
+        config = {
+            "metadata": {"name": name},
+            "image": {"image": "localhost/box:latest"},
+            "command": list(command),
+            "log_path": f"{name}.log",
+            "linux": {
+                "resources": resources or {},
+                "security_context": {"namespace_options": self.namespaces, **(security or {})},
+            },
+            **more,
+        }
+        answer = cri.CreateContainer(pod_sandbox_id=self.id, config=config, sandbox_config=self.config)
+        return Container(answer["container_id"], f"{LOGS}/{self.name}/{name}.log")
+
+    def run(self, *command, **more):
+        container = self.create(*command, **more)
+        container.start()
+        return container
+
+    def sh(self, script, **more):
+        """Runs a script to its end; its exit code and output."""
+        container = self.run("sh", "-c", script, **more)
+        code = container.wait()
+        output = container.log()
+        container.remove()
+        return code, output
+
+    def remove(self):
+        cri.StopPodSandbox(pod_sandbox_id=self.id)
+        cri.RemovePodSandbox(pod_sandbox_id=self.id)
+
+
+class Container:
+    def __init__(self, name, path):
+        self.id, self.path = name, path
+
+    def start(self):
+        cri.StartContainer(container_id=self.id)
+
+    def status(self):
+        status = cri.ContainerStatus(container_id=self.id)["status"]
+        return {"state": CREATED, "exit_code": 0, "reason": "", **status}
+
+    def state(self):
+        return self.status()["state"]
+
+    def wait(self):
+        soon(lambda: self.state() == EXITED)
+        return self.status()["exit_code"]
+
+    def log(self):
+        """The text of the log file, each line of it `TIME STREAM P|F TEXT`."""
+
+        def read():
+            with open(self.path) as file:
+                return file.read()
+
+        soon(lambda: os.path.exists(self.path), 2)
+        time.sleep(0.05)
+        return "\n".join(line.split(" ", 3)[3] for line in read().splitlines())
+
+    def exec(self, *command, timeout=10):
+        answer = cri.ExecSync(container_id=self.id, cmd=list(command), timeout=timeout)
+        return answer.get("exit_code", 0), answer.get("stdout", b"").decode()
+
+    def remove(self):
+        cri.RemoveContainer(container_id=self.id)
+
+
+def fault(call, *args, **named):
+    """The words of the error that a call must end in."""
+    try:
+        call(*args, **named)
+    except grpc.RpcError as error:
+        return error.details()
+    return "no error"
+
+
+def runtime_is_ready():
+    conditions = cri.Status()["status"]["conditions"]
+    expect("the runtime and the network are ready", [True, True], [one.get("status", False) for one in conditions])
+    expect("the name of the manager", "containerd", cri.Version()["runtime_name"])
+
+
+def pods_live_and_die():
+    pod = Pod("life")
+    status = cri.PodSandboxStatus(pod_sandbox_id=pod.id)["status"]
+    expect("a pod is ready", 0, status.get("state", 0))
+    expect("it has an address", True, status["network"]["ip"].startswith("10.112."))
+    expect("its handler", "under-test", status["runtime_handler"])
+    info = json.loads(cri.PodSandboxStatus(pod_sandbox_id=pod.id, verbose=True)["info"]["info"])
+    expect_in("its runtime", RUNTIME, json.dumps(info))
+    container = pod.create("sh", "-c", "trap 'exit 5' TERM; echo started; while :; do sleep 0.05; done")
+    expect("a container is created", CREATED, container.state())
+    container.start()
+    expect("a container runs", RUNNING, container.state())
+    expect("its log", "started", soon(container.log))
+    expect("exec", (0, "inside\n"), container.exec("echo", "inside"))
+    expect("the exit code of exec", (7, ""), container.exec("sh", "-c", "exit 7"))
+    expect_in("exec of nothing", "executable file not found in $PATH", fault(container.exec, "nosuch"))
+    expect_in("exec that takes too long", "exceeded", fault(container.exec, "sleep", "5", timeout=1))
+    cri.StopContainer(container_id=container.id, timeout=5)
+    expect("the exit code after TERM", 5, container.status()["exit_code"])
+    expect("the reason", "Error", container.status()["reason"])
+    container.remove()
+    deaf = pod.run("sh", "-c", "trap : TERM; while :; do sleep 0.1; done")
+    time.sleep(0.2)
+    cri.StopContainer(container_id=deaf.id, timeout=1)
+    expect("killed when it is deaf", 137, deaf.status()["exit_code"])
+    deaf.remove()
+    expect("a program that ends well", "Completed", (lambda one: (one.wait(), one.status()["reason"])[1])(pod.run("true")))
+    expect_in("a program that is not there", "executable file not found in $PATH", fault(pod.run, "nosuch"))
+    expect_in("a program that may not be run", "permission denied", fault(pod.run, "/etc/passwd"))
+    sleeper = pod.run("sleep", "1000")
+    pod.remove()
+    expect("a pod takes its containers along", False, sleeper.id in [one["id"] for one in cri.ListContainers()["containers"]])
+
+
+def containers_of_a_pod_share():
+    pod = Pod("shared", namespaces={"pid": POD}, sysctls={"net.ipv4.ip_forward": "1"})
+    first = pod.run("sh", "-c", "touch /dev/shm/shared; httpd -p 8000 -h /etc; exec sleep 1000")
+    expect("the name of the pod", (0, "shared"), pod.sh("hostname"))
+    expect("the network of the pod", True, soon(lambda: pod.sh("wget -q -O - http://127.0.0.1:8000/group")[0] == 0))
+    expect("the pids of the pod", True, int(pod.sh("ps | grep -c 'sleep 100'")[1]) >= 2)
+    expect("the /dev/shm of the pod", (0, "/dev/shm/shared"), pod.sh("ls /dev/shm/shared"))
+    expect("a sysctl of the pod", (0, "1"), pod.sh("cat /proc/sys/net/ipv4/ip_forward"))
+    target = {"namespace_options": {"pid": 3, "target_id": first.id}}
+    expect("the pids of one container", True, pod.sh("grep -q sleep /proc/*/cmdline && echo", security=target)[0] == 0)
+    pod.remove()
+    pod = Pod("node", hostname="", namespaces={"network": NODE, "pid": NODE, "ipc": NODE}, security={"privileged": True})
+    code, links = pod.sh("ls /sys/class/net")
+    expect_in("the network of the node", "eth0", links)
+    expect("the pids of the node", True, int(pod.sh("echo $$")[1]) > 1)
+    code, status = pod.sh("mount -t tmpfs x /mnt && grep CapEff /proc/self/status", security={"privileged": True})
+    expect("privileged", 0, code)
+    pod.remove()
+
+
+def containers_are_confined():
+    pod = Pod("confined", security={"seccomp": DEFAULT_PROFILE})
+    status = "grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status"
+    tight = {
+        "capabilities": {"drop_capabilities": ["ALL"]},
+        "no_new_privs": True,
+        "seccomp": DEFAULT_PROFILE,
+        "run_as_user": {"value": 1000},
+        "run_as_group": {"value": 1000},
+        "supplemental_groups": [7],
+        "readonly_rootfs": True,
+    }
+    code, text = pod.sh(f"{status}; id -u; id -G; touch /x 2> /dev/null || echo sealed", security=tight)
+    expect("capabilities, no new privileges, seccomp", ["0000000000000000", "1", "2"], [line.split()[1] for line in text.splitlines()[:3]])
+    expect_in("the user and the groups", "1000\n1000 7", text)
+    expect_in("a read-only root", "sealed", text)
+    one = {"capabilities": {"drop_capabilities": ["ALL"], "add_capabilities": ["NET_BIND_SERVICE"]}}
+    expect_in("one capability", "0000000000000400", pod.sh(status, security=one)[1])
+    masked = {"masked_paths": ["/proc/keys"], "readonly_paths": ["/proc/sys"]}
+    expect("masked and read-only paths", (0, "0\nsealed"), pod.sh("cat /proc/keys | wc -c; (echo 1 > /proc/sys/kernel/domainname) 2> /dev/null || echo sealed", security=masked))
+    environment = [{"key": "KEY", "value": "a value"}]
+    expect("the environment", (0, "a value"), pod.sh("echo $KEY", envs=environment))
+    expect("the working directory", (0, "/tmp"), pod.sh("pwd", working_dir="/tmp"))
+    pod.remove()
+
+
+def mounts_and_devices():
+    pod = Pod("mounts")
+    os.makedirs("/tmp/volume/below", exist_ok=True)
+    with open("/tmp/volume/file", "w") as file:
+        file.write("shared\n")
+    volume = {"container_path": "/mnt", "host_path": "/tmp/volume"}
+    expect("a volume", (0, "shared"), pod.sh("cat /mnt/file", mounts=[volume]))
+    expect("a read-only volume", (0, "sealed"), pod.sh("touch /mnt/x 2> /dev/null || echo sealed", mounts=[{**volume, "readonly": True}]))
+    for propagation, word in (1, "master:"), (2, "shared:"):
+        code, line = pod.sh("grep ' /mnt ' /proc/self/mountinfo", mounts=[{**volume, "propagation": propagation}])
+        expect_in(f"propagation {word}", word, line)
+    device = [{"container_path": "/dev/mine", "host_path": "/dev/null", "permissions": "rw"}]
+    expect("a device", 0, pod.sh("echo x > /dev/mine", devices=device)[0])
+    report("skip", "recursive read-only mounts", "this containerd does not know them")
+    report("skip", "pods with user namespaces", "this containerd does not know them")
+    pod.remove()
+
+
+def limits_are_kept(has_update):
+    pod = Pod("limits")
+    resources = {"cpu_period": 100000, "cpu_quota": 50000, "cpu_shares": 512, "memory_limit_in_bytes": 64 << 20, "oom_score_adj": 900, "cpuset_cpus": "0"}
+    look = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares cpuset/cpuset.cpus /proc/self/oom_score_adj"
+    expect("limits", (0, "67108864\n50000\n512\n0\n900"), pod.sh(look, resources=resources))
+    hungry = pod.run("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", resources={"memory_limit_in_bytes": 16 << 20})
+    expect("killed for want of memory", 137, hungry.wait())
+    expect("it is told", True, soon(lambda: hungry.status()["reason"] == "OOMKilled"))
+    busy = pod.run("sh", "-c", "while :; do :; done", resources=resources)
+    first = cri.ContainerStats(container_id=busy.id)["stats"]
+    time.sleep(0.3)
+    second = cri.ContainerStats(container_id=busy.id)["stats"]
+    expect("stats of memory", True, first["memory"]["working_set_bytes"].get("value", 0) > 0)
+    expect("stats of CPU", True, second["cpu"]["usage_core_nano_seconds"]["value"] > first["cpu"]["usage_core_nano_seconds"]["value"])
+    if has_update:
+        cri.UpdateContainerResources(container_id=busy.id, linux={"cpu_quota": 70000, "cpu_period": 100000, "memory_limit_in_bytes": 80 << 20})
+        expect("update", (0, "83886080\n70000\n"), busy.exec("cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
+    else:
+        report("skip", "update", f"{RUNTIME} has no update yet")
+    pod.remove()
+
+
+def probes_and_logs():
+    pod = Pod("probes")
+    container = pod.run("sleep", "1000")
+    answers = {container.exec("sh", "-c", "echo alive; exit $((0))") for _ in range(50)}
+    expect("fifty probes", {(0, "alive\n")}, answers)
+    code, text = container.exec("ps")
+    expect("nothing is left of them", 3, len(text.strip().splitlines()))  # the head, sleep, ps
+    talker = pod.run("sh", "-c", "seq 1000; echo last >&2")
+    talker.wait()
+    expect("a thousand lines", 1001, len(talker.log().splitlines()))
+    with open(talker.path) as file:
+        expect_in("both streams", " stderr F last", file.read())
+    os.rename(container.path, container.path + ".1")
+    cri.ReopenContainerLog(container_id=container.id)
+    expect("the log is opened again", True, os.path.exists(container.path))
+    terminal = pod.run("tty", tty=True)
+    terminal.wait()
+    expect_in("a terminal", "/dev/pts/0", terminal.log())
+    pod.remove()
+
+
+def fifty_pods():
+    began = time.monotonic()
+    pods = [Pod(f"many{number}") for number in range(50)]
+    containers = [pod.run("sleep", "1000") for pod in pods]
+    expect("fifty pods run", [RUNNING] * 50, [container.state() for container in containers])
+    expect("exec in each", {(0, "yes\n")}, {container.exec("echo", "yes") for container in containers})
+    for pod in pods:
+        pod.remove()
+    expect("fifty pods are gone", [], cri.ListPodSandbox()["items"])
+    print(f"      (fifty pods took {time.monotonic() - began:.1f} s)")
+
+
+runtime_is_ready()
+pods_live_and_die()
+containers_of_a_pod_share()
+containers_are_confined()
+mounts_and_devices()
+limits_are_kept("update" in sys.argv)
+probes_and_logs()
+fifty_pods()
+print("done")
