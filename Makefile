@@ -41,6 +41,10 @@ spec-coverage: ## That docs/spec-coverage/ quotes every MUST; SPEC=DIR is a chec
 MANAGERS := podman buildah docker.io containerd containernetworking-plugins conmon crun runc netavark aardvark-dns \
     slirp4netns fuse-overlayfs uidmap catatonit tini iptables python3 python3-grpcio
 
+test-vm: build ## The end-to-end tests in guests: cgroup v2, rootless, AppArmor, SELinux; RUNTIME as above
+	@$(NEED) gcc libc6-dev libseccomp-dev e2fsprogs
+	@RUNTIME=$(RUNTIME) integration/vm/test.sh $(MODE)
+
 test-managers: build ## podman, buildah, Docker, Swarm, containerd and its pods over rt
 	@$(NEED) busybox-static iproute2 procps util-linux $(MANAGERS)
 	@RUNTIME=$(RUNTIME) integration/managers/all.sh $(MANAGER)
@@ -81,4 +85,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help build rootfs run examples unit integration spec-coverage test-managers managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help build rootfs run examples unit integration spec-coverage test-vm test-managers managers test bench bench-seccomp lint fmt install uninstall clean

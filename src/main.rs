@@ -57,7 +57,8 @@ fn run() -> u8 {
                 u8::try_from(code).unwrap_or(u8::MAX)
             }
             Err(error) => {
-                globals.log.error(&log::one_line(&error));
+                let why = host::calls::explain(stage::failure::errno_of(&error));
+                globals.log.error(&(log::one_line(&error) + &why));
                 failure(Some(verb.name), globals.dialect)
             }
         },

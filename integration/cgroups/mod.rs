@@ -5,4 +5,6 @@ mod cpu;
 mod limits;
 mod memory;
 mod others;
+mod ownership;
 mod path;
+mod update;

@@ -196,6 +196,7 @@ fn the_flags_of_all_runtimes_are_accepted() {
 /// podman starts direct commands with no environment but an empty XDG_RUNTIME_DIR: root's state is in /run/rt then.
 #[test]
 fn without_root_the_state_is_in_run() {
+    need_root!("write in /run");
     only_rt!();
     let container = Container::new(Bundle::sleeping());
     let podman = || {

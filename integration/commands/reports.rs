@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::runtime::outcome;
-use crate::harness::{Bundle, Container, Kind, runtime};
+use crate::harness::{Bundle, Container, Kind, Mode, mode, runtime};
 
 fn said(args: &[&str]) -> crate::harness::Outcome {
     let mut command = std::process::Command::new(&runtime().path);
@@ -83,7 +83,8 @@ fn spec_writes_a_config_that_runs() {
     std::fs::remove_file(&file).unwrap();
     let mut command = container.command();
     outcome({
-        command.current_dir(container.bundle.dir.path()).arg("spec");
+        let flags: &[&str] = if mode() == Mode::Rootless { &["--rootless"] } else { &[] };
+        command.current_dir(container.bundle.dir.path()).arg("spec").args(flags);
         command
     })
     .ok();
@@ -92,7 +93,7 @@ fn spec_writes_a_config_that_runs() {
     assert_eq!(config["process"]["args"], serde_json::json!(["sh"]));
     config["process"]["terminal"] = serde_json::json!(false);
     config["process"]["args"] = serde_json::json!(["echo", "ran"]);
-    config["linux"]["cgroupsPath"] = serde_json::json!(container.cgroup());
+    config["linux"]["cgroupsPath"] = serde_json::json!(mode().cgroups_path(&container.id));
     config["linux"].as_object_mut().unwrap().remove("seccomp");
     std::fs::write(&file, config.to_string()).unwrap();
     assert_eq!(container.run().ok().stdout, "ran\n");
@@ -105,7 +106,8 @@ fn spec_keeps_what_is_there() {
     let before = std::fs::read(container.bundle.beside("config.json")).unwrap();
     let mut command = container.command();
     outcome({
-        command.current_dir(container.bundle.dir.path()).arg("spec");
+        let flags: &[&str] = if mode() == Mode::Rootless { &["--rootless"] } else { &[] };
+        command.current_dir(container.bundle.dir.path()).arg("spec").args(flags);
         command
     })
     .refused_with(&["config.json", "exist"]);

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cgroups;
+use super::{Mode, cgroups, mode};
 
 /// A bundle directory that is removed with the value. Change `config` freely before the container is made.
 pub struct Bundle {
@@ -27,6 +27,7 @@ impl Bundle {
         config["root"] = json!({ "path": "rootfs" });
         config["process"]["args"] = json!(args);
         config["linux"]["resources"] = json!({});
+        mode().adapt(&mut config);
         Self { dir, config }
     }
 
@@ -61,7 +62,7 @@ impl Bundle {
         for (controller, pointer, limit) in
             [("pids", "/linux/resources/pids/limit", 100), ("memory", "/linux/resources/memory/limit", 64 << 20)]
         {
-            if cgroups::directory(controller, "/").is_some() {
+            if cgroups::has(controller) {
                 self = self.set(pointer, json!(limit));
             }
         }
@@ -91,8 +92,17 @@ impl Bundle {
         self.without_namespace(kind).push("/linux/namespaces", entry)
     }
 
-    /// A new user namespace whose root is `first_host_id` outside, 65536 ids wide.
+    /// How many namespaces config.json lists.
+    pub fn namespaces(&self) -> usize {
+        self.config["linux"]["namespaces"].as_array().map_or(0, Vec::len)
+    }
+
+    /// A new user namespace whose root is `first_host_id` outside, 65536 ids wide. Without privilege every container
+    /// has one, and its ids are the user's: that one stays.
     pub fn user_namespace(self, first_host_id: u32) -> Self {
+        if mode() == Mode::Rootless {
+            return self;
+        }
         let map = json!([{ "containerID": 0, "hostID": first_host_id, "size": 65536 }]);
         let bundle = self.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
         bundle.hand_rootfs_to(first_host_id);

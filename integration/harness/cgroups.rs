@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::{Mode, mode};
+
 /// One mounted hierarchy. `controllers` holds `""` for cgroup2.
 pub struct Hierarchy {
     pub path: PathBuf,
@@ -37,6 +39,28 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
 /// Is this controller on cgroup v1 here?
 pub fn is_v1(controller: &str) -> bool {
     hierarchies().iter().any(|hierarchy| !hierarchy.v2 && hierarchy.controllers.iter().any(|name| name == controller))
+}
+
+/// Whether the runtime under test can limit with this controller: without privilege, only where it was delegated.
+pub fn has(controller: &str) -> bool {
+    let parent = mode().cgroup_parent();
+    match mode() {
+        Mode::Root | Mode::Systemd => directory(controller, "/").is_some(),
+        Mode::Rootless => hierarchies().iter().any(|hierarchy| {
+            let delegated = hierarchy
+                .path
+                .join(parent.trim_start_matches('/'))
+                .parent()
+                .map(|path| path.join("cgroup.controllers"));
+            let list = delegated.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            has_cgroup() && hierarchy.v2 && list.split_whitespace().any(|name| name == controller)
+        }),
+    }
+}
+
+/// Whether containers have cgroups of their own: without privilege, only when one was delegated.
+pub fn has_cgroup() -> bool {
+    mode().cgroups_path("any").is_some()
 }
 
 /// Where `cgroup` is in the hierarchy of `controller`; `None` when no hierarchy has it.

@@ -8,10 +8,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::runtime::{eventually, outcome};
-use super::{Bundle, Outcome, cgroups, leaks, runtime};
+use super::{Bundle, Outcome, cgroups, leaks, mode, runtime};
 
-/// The parent of all cgroups that tests make, in each hierarchy.
-pub const CGROUP_PARENT: &str = "/rt-test";
 /// Every process of a test carries this variable, so none of them can hide.
 pub const MARK: &str = "RT_TEST_ID";
 
@@ -28,7 +26,7 @@ impl Container {
         let cgroup = bundle.config["linux"]["cgroupsPath"].clone();
         let mut container = Self::as_written(bundle);
         if cgroup == "/rt-example/hello" {
-            container.bundle.config["linux"]["cgroupsPath"] = json!(container.cgroup());
+            container.bundle.config["linux"]["cgroupsPath"] = json!(mode().cgroups_path(&container.id));
         }
         container.write_config();
         container
@@ -51,9 +49,9 @@ impl Container {
         std::fs::write(self.bundle.beside("config.json"), text).unwrap();
     }
 
-    /// The container's cgroup, as cgroupsPath writes it.
+    /// The container's cgroup, from the root of each hierarchy.
     pub fn cgroup(&self) -> String {
-        format!("{CGROUP_PARENT}/{}", self.id)
+        mode().cgroup(&self.id)
     }
 
     /// The private state root.
@@ -64,7 +62,7 @@ impl Container {
     /// `RUNTIME --root ROOT`, to be continued.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&runtime().path);
-        command.env(MARK, &self.id).stdin(Stdio::null()).arg("--root").arg(self.root());
+        command.env(MARK, &self.id).stdin(Stdio::null()).arg("--root").arg(self.root()).args(mode().flags());
         command
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Container;
 use super::cgroups;
 use super::container::MARK;
+use super::mode;
 
 /// How long a killed process may take to be gone.
 const GRACE: Duration = Duration::from_secs(5);
@@ -59,7 +60,8 @@ fn mounts(container: &Container) -> Vec<String> {
 fn cgroup_directories(container: &Container) -> Vec<PathBuf> {
     let mut found = cgroups::existing(&container.cgroup());
     if let Some(path) = container.bundle.config.pointer("/linux/cgroupsPath").and_then(|path| path.as_str()) {
-        found.extend(cgroups::existing(path).into_iter().filter(|_| path.starts_with("/rt-test/")));
+        let parent = format!("{}/", mode().cgroup_parent());
+        found.extend(cgroups::existing(path).into_iter().filter(|_| path.starts_with(&parent)));
     }
     for name in [format!("/rt/{}", container.id), format!("/{}", container.id)] {
         found.extend(cgroups::existing(&name));

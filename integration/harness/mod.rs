@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod cgroups;
 pub mod container;
 pub mod leaks;
+pub mod mode;
 pub mod netns;
 pub mod runtime;
 pub mod terminal;
@@ -12,6 +13,7 @@ pub mod tree;
 
 pub use bundle::Bundle;
 pub use container::Container;
+pub use mode::{Mode, mode};
 pub use runtime::{Kind, Outcome, runtime};
 
 /// Leaves the test with one line on why it cannot run here; `make test` sums these lines up.
@@ -25,7 +27,7 @@ macro_rules! skip {
 /// Leaves the test where the machine has not this cgroup controller, on v1 or on v2.
 macro_rules! need_controller {
     ($name:literal) => {
-        if $crate::harness::cgroups::directory($name, "/").is_none() {
+        if !$crate::harness::cgroups::has($name) {
             skip!("no {} controller here", $name);
         }
     };
@@ -36,6 +38,33 @@ macro_rules! only_rt {
     () => {
         if $crate::harness::runtime().kind != $crate::harness::Kind::Rt {
             skip!("a promise of rt's own");
+        }
+    };
+}
+
+/// Leaves the test when it is not root that calls the runtime: the reason is what it needs root for.
+macro_rules! need_root {
+    ($($why:tt)*) => {
+        if $crate::harness::mode() == $crate::harness::Mode::Rootless {
+            skip!("only root can {}", format_args!($($why)*));
+        }
+    };
+}
+
+/// Leaves the test when systemd makes the cgroups: it is about paths in the cgroup file system.
+macro_rules! need_cgroupfs {
+    () => {
+        if $crate::harness::mode() == $crate::harness::Mode::Systemd {
+            skip!("under systemd cgroupsPath names a unit");
+        }
+    };
+}
+
+/// Leaves the test where a container has no cgroup of its own: nobody has delegated one to the user.
+macro_rules! need_cgroup {
+    () => {
+        if !$crate::harness::cgroups::has_cgroup() {
+            skip!("no cgroup was delegated");
         }
     };
 }

@@ -106,6 +106,7 @@ fn a_relative_bundle_becomes_absolute() {
 /// "The container's runtime environment MUST be created according to the configuration": at create, not at start.
 #[test]
 fn the_environment_is_complete_before_start() {
+    need_root!("look at an init that waits");
     let container = Container::new(Bundle::sleeping().set("/hostname", json!("early")));
     container.create().ok();
     let pid = container.pid();

@@ -70,6 +70,7 @@ fn the_source_of_a_bind_mount_survives() {
 /// A container without its own pid namespace: what remains in its cgroup ends with it.
 #[test]
 fn delete_ends_what_remains_without_a_pid_namespace() {
+    need_cgroup!();
     let bundle = Bundle::sh("setsid sleep 1000 & echo up").without_namespace("pid");
     let container = Container::new(bundle);
     container.launch().until("stopped");
@@ -94,6 +95,7 @@ fn delete_removes_cgroups_that_the_container_made() {
 /// A paused container can be deleted by force.
 #[test]
 fn delete_force_ends_a_paused_container() {
+    need_cgroup!();
     let container = Container::new(Bundle::sleeping());
     container.launch();
     container.call(&["pause", &container.id]).ok();

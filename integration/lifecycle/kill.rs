@@ -77,6 +77,7 @@ fn an_unknown_signal_is_refused() {
 /// `kill --all` reaches every process of the container, also one that left its session.
 #[test]
 fn kill_all_reaches_every_process() {
+    need_cgroup!();
     let script = "setsid sleep 1000 & trap 'echo parent got it' TERM; echo ready; while :; do sleep 0.02; done";
     let container = Container::new(Bundle::sh(script));
     container.launch().until_output("ready");

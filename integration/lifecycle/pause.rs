@@ -10,6 +10,7 @@ const TICKS: &str = "while :; do echo tick; sleep 0.01; done";
 /// A paused container makes no step, and goes on where it was.
 #[test]
 fn a_paused_container_stands_still() {
+    need_cgroup!();
     let container = Container::new(Bundle::sh(TICKS));
     container.launch().until_output("tick");
     container.call(&["pause", &container.id]).ok();
@@ -38,6 +39,7 @@ fn pause_and_resume_need_the_right_status() {
 /// A KILL reaches a paused container.
 #[test]
 fn a_paused_container_can_be_killed() {
+    need_cgroup!();
     let container = Container::new(Bundle::sleeping());
     container.launch();
     container.call(&["pause", &container.id]).ok();
@@ -49,6 +51,7 @@ fn a_paused_container_can_be_killed() {
 /// exec into a paused container is refused instead of hanging.
 #[test]
 fn exec_into_a_paused_container_is_refused() {
+    need_cgroup!();
     let container = Container::new(Bundle::sleeping());
     container.launch();
     container.call(&["pause", &container.id]).ok();
@@ -60,6 +63,7 @@ fn exec_into_a_paused_container_is_refused() {
 /// With --ignore-paused it waits instead, as with runc, and runs when the container is resumed.
 #[test]
 fn exec_may_wait_for_a_paused_container() {
+    need_cgroup!();
     only_rt!(); // crun has no such flag
     let container = Container::new(Bundle::sleeping());
     container.launch();

@@ -64,6 +64,7 @@ fn a_relative_source_begins_at_the_bundle() {
 /// All restrictions of one bind at once.
 #[test]
 fn a_bind_takes_many_restrictions() {
+    need_root!("change the access times of a mount that it did not make");
     let (bundle, source) = with_source("");
     let bundle = bundle.set("/process/args", json!(["cat", "/proc/self/mountinfo"]));
     let container = Container::new(bundle.bind(&source, "/mnt", &["ro", "nosuid", "nodev", "noexec", "noatime"]));
@@ -76,6 +77,7 @@ fn a_bind_takes_many_restrictions() {
 /// "`rbind`: Recursive bind mount" brings the mounts below; "bind" does not.
 #[test]
 fn rbind_brings_the_mounts_below() {
+    need_root!("bind a part of a mount tree");
     let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let below = host.matches(" /dev/pts ").count();
     if below == 0 {
@@ -123,6 +125,7 @@ fn a_directory_on_a_file_is_refused() {
 /// "`uidMappings`" and "`idmap`": files of host id 100000 are root's inside. (Linux 5.12; runc 1.1 cannot.)
 #[test]
 fn an_idmapped_bind_shifts_the_owner() {
+    need_root!("map the ids of a mount");
     let (bundle, source) = with_source("stat -c '%u %g' /mnt/file");
     std::os::unix::fs::chown(source.join("file"), Some(100_000), Some(100_000)).unwrap();
     let map = json!([{ "containerID": 100_000, "hostID": 0, "size": 65536 }]);
@@ -140,4 +143,23 @@ fn idmap_without_a_mapping_is_refused() {
     let container = Container::new(bundle.bind(&source, "/mnt", &["idmap"]));
     container.run().refused_with(&["idmap"]);
     container.assert_nothing_left();
+}
+
+/// Without a type a mount must be a bind; a bind needs a source. Each is refused with its place.
+#[test]
+fn a_mount_of_nothing_is_refused() {
+    only_rt!();
+    for (mount, place) in [
+        (json!({ "destination": "/mnt" }), "/mounts/7/type"),
+        (json!({ "destination": "/mnt", "source": "/tmp", "options": ["ro"] }), "/mounts/7/type"),
+        (json!({ "destination": "/mnt", "type": "none", "source": "none" }), "/mounts/7/type"),
+        (json!({ "destination": "/mnt", "options": ["bind"] }), "/mounts/7/source"),
+        (json!({ "destination": "/mnt", "source": "", "options": ["rbind"] }), "/mounts/7/source"),
+        (json!({ "type": "tmpfs", "source": "tmpfs" }), "/mounts/7/destination"),
+        (json!({ "destination": "", "type": "tmpfs" }), "/mounts/7/destination"),
+    ] {
+        let container = Container::new(Bundle::args(&["true"]).push("/mounts", mount.clone()));
+        container.create().refused_with(&[place]);
+        container.assert_nothing_left();
+    }
 }

@@ -97,6 +97,86 @@ fn an_unbindable_root_cannot_be_bound() {
     }
 }
 
+/// "`shared`", "`slave`", "`private`" and "`unbindable`" of a volume, alone and with what is below: what it hears of a
+/// mount that the host makes on it later, what the host hears of one that the container makes, and whether the container
+/// can bind it again.
+#[test]
+fn a_volume_hears_and_tells_as_its_options_say() {
+    only_rt!(); // crun 1.8: "shared" on a bind has no effect
+    for (option, root, hears, tells, binds) in [
+        // A volume that tells the host belongs to a root that does, as dockerd writes it.
+        ("rshared", "rshared", true, true, true),
+        ("shared", "rshared", true, true, true),
+        ("rslave", "", true, false, true),
+        ("slave", "", true, false, true),
+        ("rprivate", "", false, false, true),
+        ("private", "", false, false, true),
+        ("runbindable", "", false, false, false),
+        ("unbindable", "", false, false, false),
+    ] {
+        let script = "until [ -e /vol/ready ]; do sleep 0.02; done; mkdir -p /again
+            mount -t tmpfs inner /vol/by-container && mount -o bind /vol /again 2>/dev/null && echo bound
+            grep -c ' /vol/by-host ' /proc/self/mountinfo; echo end; sleep 1000";
+        let mut bundle = Bundle::sh(script).capabilities(&["CAP_SYS_ADMIN"]);
+        if !root.is_empty() {
+            bundle = bundle.set("/linux/rootfsPropagation", json!(root));
+        }
+        let source = bundle.beside("volume");
+        std::fs::create_dir(&source).unwrap();
+        let container = Container::new(bundle.mount("bind", &source, "/vol", &["rbind", option]));
+        let shared = Mounted::shared(&source);
+        for name in ["by-host", "by-container"] {
+            std::fs::create_dir(source.join(name)).unwrap();
+        }
+        container.launch();
+        let by_host = Mounted::tmpfs(&source.join("by-host"));
+        std::fs::write(source.join("ready"), "").unwrap();
+        container.until_output("end");
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let inner = source.join("by-container");
+        let told = table.lines().any(|line| line.split(' ').nth(4) == inner.to_str());
+        let output = container.output();
+        container.delete_force().ok();
+        if told {
+            nix::mount::umount(&inner).unwrap();
+        }
+        drop(by_host);
+        drop(shared);
+        assert_eq!(output.contains("\n1\n") || output.starts_with("1\n"), hears, "{option} hears: {output}");
+        assert_eq!(told, tells, "{option} tells: {table}");
+        assert_eq!(output.contains("bound\n"), binds, "{option} binds: {output}");
+    }
+}
+
+/// Only with the "r" the mounts below follow: `private` on a recursive bind leaves what is below as it was.
+#[test]
+fn a_recursive_propagation_reaches_what_is_below() {
+    only_rt!();
+    for (option, top, below) in [
+        ("rprivate", "", ""),
+        ("runbindable", "unbindable", "unbindable"),
+        ("unbindable", "unbindable", "master"),
+        ("rshared", "shared", "shared"),
+        ("shared", "shared", "master"),
+        ("rslave", "master", "master"),
+        ("slave", "master", "master"),
+    ] {
+        let bundle = Bundle::args(&["cat", "/proc/self/mountinfo"]);
+        let source = bundle.beside("volume");
+        std::fs::create_dir_all(source.join("below")).unwrap();
+        let container = Container::new(bundle.mount("bind", &source, "/vol", &["rbind", option]));
+        let outer = Mounted::shared(&source);
+        let inner = Mounted::shared(&source.join("below"));
+        let table = container.run().ok().stdout;
+        drop((inner, outer));
+        for (point, wanted) in [("/vol", top), ("/vol/below", below)] {
+            let line = table.lines().rfind(|line| line.split(' ').nth(4) == Some(point)).expect(point);
+            let fields = optional_fields(line);
+            assert!(if wanted.is_empty() { fields.is_empty() } else { fields.contains(wanted) }, "{option}: {line}");
+        }
+    }
+}
+
 /// An unknown propagation is refused.
 #[test]
 fn an_unknown_root_propagation_is_refused() {

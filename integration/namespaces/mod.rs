@@ -7,7 +7,7 @@ mod user;
 
 use serde_json::json;
 
-use crate::harness::{Bundle, Container};
+use crate::harness::{Bundle, Container, Mode, mode};
 
 const LINKS: [(&str, &str); 8] = [
     ("pid", "pid"),
@@ -35,7 +35,7 @@ fn namespaces_are_new_or_inherited_as_listed() {
     let output = Container::new(show_namespaces()).run().ok().stdout;
     for (kind, link) in LINKS {
         let inside = output.lines().find(|line| line.starts_with(&format!("{link}:"))).unwrap();
-        let listed = !["user", "time"].contains(&kind);
+        let listed = kind != "time" && (kind != "user" || mode() == Mode::Rootless);
         assert_eq!(inside != own(link), listed, "{kind}: {inside}");
     }
 }
@@ -56,6 +56,7 @@ fn each_namespace_can_be_inherited() {
 /// "The runtime MUST place the container process in the namespace associated with that `path`."
 #[test]
 fn each_namespace_can_be_joined() {
+    need_root!("join a namespace without the user namespace around it");
     let host = Container::new(Bundle::sleeping());
     host.launch();
     let pid = host.pid();
@@ -73,6 +74,7 @@ fn each_namespace_can_be_joined() {
 /// A pod: several joined at once; the members see each other's processes and names.
 #[test]
 fn a_pod_shares_its_namespaces() {
+    need_root!("join a namespace without the user namespace around it");
     let first = Container::new(Bundle::sleeping().set("/hostname", json!("pod")));
     first.launch();
     let path = |link: &str| format!("/proc/{}/ns/{link}", first.pid());
@@ -102,25 +104,30 @@ fn a_path_of_another_type_is_refused() {
 #[test]
 fn a_relative_namespace_path_is_refused() {
     let bundle = Bundle::args(&["true"]).namespace("network", Some("proc/self/ns/net"));
+    let pointer = format!("/linux/namespaces/{}/path", bundle.namespaces() - 1);
     let container = Container::new(bundle);
     let mut command = container.command();
     command.current_dir("/").args(["run", "--bundle"]).arg(container.bundle.dir.path()).arg(&container.id);
-    crate::harness::runtime::outcome(command).refused_with(&["/linux/namespaces/5/path"]);
+    crate::harness::runtime::outcome(command).refused_with(&[&pointer]);
 }
 
 /// "If a `namespaces` field contains duplicated namespaces with same `type`, the runtime MUST generate an error."
 #[test]
 fn duplicate_namespaces_are_refused() {
-    let container = Container::new(Bundle::args(&["true"]).push("/linux/namespaces", json!({ "type": "pid" })));
-    container.run().refused_with(&["/linux/namespaces/6", "pid"]);
+    let bundle = Bundle::args(&["true"]).push("/linux/namespaces", json!({ "type": "pid" }));
+    let pointer = format!("/linux/namespaces/{}", bundle.namespaces() - 1);
+    let container = Container::new(bundle);
+    container.run().refused_with(&[&pointer, "pid"]);
     container.assert_nothing_left();
 }
 
 /// An unknown namespace type is refused with its place.
 #[test]
 fn an_unknown_namespace_is_refused() {
-    let container = Container::new(Bundle::args(&["true"]).push("/linux/namespaces", json!({ "type": "dream" })));
-    container.run().refused_with(&["/linux/namespaces/6/type", "dream"]);
+    let bundle = Bundle::args(&["true"]).push("/linux/namespaces", json!({ "type": "dream" }));
+    let pointer = format!("/linux/namespaces/{}/type", bundle.namespaces() - 1);
+    let container = Container::new(bundle);
+    container.run().refused_with(&[&pointer, "dream"]);
     container.assert_nothing_left();
 }
 
@@ -148,6 +155,57 @@ fn a_hostname_needs_a_uts_namespace() {
     container.run().refused_with(&["/hostname"]);
     assert_eq!(nix::unistd::gethostname().unwrap(), before);
     container.assert_nothing_left();
+}
+
+/// The same where the host's own uts namespace is joined by its path, and for the domainname; kernel parameters too. That of another container
+/// may be renamed: it is the members' own.
+#[test]
+fn a_hostname_never_renames_the_host() {
+    only_rt!(); // runc and crun do
+    let before = nix::unistd::gethostname().unwrap();
+    for name in ["hostname", "domainname"] {
+        let bundle = Bundle::args(&["true"]).without("/hostname").set(&format!("/{name}"), json!("stolen"));
+        let container = Container::new(bundle.namespace("uts", Some("/proc/1/ns/uts")));
+        container.run().refused_with(&[&format!("/{name}")]);
+        assert_eq!(nix::unistd::gethostname().unwrap(), before);
+        container.assert_nothing_left();
+    }
+    for (kind, link, key) in [
+        ("network", "net", "net.ipv4.ip_forward"),
+        ("ipc", "ipc", "kernel.shmmni"),
+        ("uts", "uts", "kernel.domainname"),
+    ] {
+        let bundle = Bundle::args(&["true"]).without("/hostname").set("/linux/sysctl", json!({ key: "1" }));
+        let container = Container::new(bundle.namespace(kind, Some(&format!("/proc/1/ns/{link}"))));
+        container.run().refused_with(&[&format!("/linux/sysctl/{key}")]);
+        container.assert_nothing_left();
+    }
+    let first = Container::new(Bundle::sleeping());
+    first.launch();
+    let path = format!("/proc/{}/ns/uts", first.pid());
+    let bundle = Bundle::args(&["hostname"]).set("/hostname", json!("renamed")).namespace("uts", Some(&path));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "renamed\n");
+}
+
+/// A name that the kernel does not take is an error: 64 bytes at most.
+#[test]
+fn a_name_that_is_too_long_is_refused() {
+    let container = Container::new(Bundle::args(&["hostname"]).set("/hostname", json!("h".repeat(64))));
+    assert_eq!(container.run().ok().stdout, format!("{}\n", "h".repeat(64)));
+    for name in ["hostname", "domainname"] {
+        let bundle = Bundle::args(&["true"]).set(&format!("/{name}"), json!("h".repeat(65)));
+        let container = Container::new(bundle.set("/ociVersion", json!("1.1.0")));
+        container.run().refused();
+        container.assert_nothing_left();
+    }
+}
+
+/// A name is set while the runtime still may: also with a user namespace and without any capability for the program.
+#[test]
+fn a_hostname_needs_no_capability_of_the_container() {
+    let bundle = Bundle::args(&["hostname"]).user_namespace(100_000).without_mount("/sys/fs/cgroup");
+    let bundle = bundle.set("/process/capabilities", json!({})).set("/hostname", json!("bare"));
+    assert_eq!(Container::new(bundle).run().ok().stdout, "bare\n");
 }
 
 /// A container without a mount namespace of its own cannot have a root of its own.

@@ -51,3 +51,56 @@ fn an_unknown_parameter_is_refused() {
     container.run().refused_with(&["nosuch"]);
     container.assert_nothing_left();
 }
+
+/// A container that sets these parameters and shows them.
+fn shown(bundle: Bundle, parameters: &[(&str, &str)]) -> String {
+    let files = parameters.iter().map(|(name, _)| format!("/proc/sys/{}", name.replace('.', "/")));
+    let bundle = files.fold(bundle, |bundle, file| bundle.push("/process/args", json!(file)));
+    let asked: serde_json::Map<_, _> = parameters.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
+    Container::new(bundle.set("/linux/sysctl", asked.into())).run().ok().stdout
+}
+
+/// Each namespace has its own: of ipc, uts and network.
+#[test]
+fn every_namespace_has_parameters() {
+    only_rt!(); // runc 1.1 and crun 1.8 refuse some
+    let parameters = [
+        ("kernel.domainname", "example.org"),
+        ("kernel.shmmni", "77"),
+        ("kernel.sem", "32000\t1024000000\t500\t32000"),
+        ("kernel.shm_rmid_forced", "1"),
+        ("fs.mqueue.queues_max", "7"),
+        ("net.core.somaxconn", "99"),
+    ];
+    let wanted: String = parameters.iter().map(|(_, value)| format!("{value}\n")).collect();
+    assert_eq!(shown(Bundle::args(&["cat"]), &parameters), wanted);
+}
+
+/// Of the user namespace too, where it is the container's own.
+#[test]
+fn the_user_namespace_has_parameters() {
+    only_rt!();
+    let parameters = [("user.max_ipc_namespaces", "42"), ("net.ipv4.ip_forward", "1")];
+    let bundle = Bundle::args(&["cat"]).user_namespace(100_000).without_mount("/sys/fs/cgroup");
+    assert_eq!(shown(bundle, &parameters), "42\n1\n");
+    let container =
+        Container::new(Bundle::args(&["true"]).set("/linux/sysctl", json!({ "user.max_ipc_namespaces": "42" })));
+    container.run().refused_with(&["/linux/sysctl/user.max_ipc_namespaces", "user namespace"]);
+    container.assert_nothing_left();
+}
+
+/// A value that the kernel refuses is named; one of another type, and the host's name, before.
+#[test]
+fn bad_values_are_refused() {
+    only_rt!();
+    for (name, value, words) in [
+        ("net.ipv4.ip_default_ttl", json!("0"), ["net.ipv4.ip_default_ttl", "EINVAL"]),
+        ("net.ipv4.ip_forward", json!(1), ["/linux/sysctl/net.ipv4.ip_forward", "string"]),
+        ("kernel.hostname", json!("x"), ["/linux/sysctl/kernel.hostname", "hostname"]),
+        ("net..x", json!("1"), ["/linux/sysctl/net..x", "kernel parameter"]),
+    ] {
+        let container = Container::new(Bundle::args(&["true"]).set("/linux/sysctl", json!({ name: value })));
+        container.run().refused_with(&words);
+        container.assert_nothing_left();
+    }
+}

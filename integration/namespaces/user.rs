@@ -4,7 +4,15 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Container};
+use crate::harness::{Bundle, Container, Mode, mode};
+
+/// The words of /proc/self/uid_map in a container of `mapped`.
+fn written() -> Vec<&'static str> {
+    match mode() {
+        Mode::Rootless => vec!["0", "1000", "1", "1", "100000", "65536"],
+        Mode::Root | Mode::Systemd => vec!["0", "100000", "65536"],
+    }
+}
 
 fn mapped(script: &str) -> Bundle {
     Bundle::sh(script).user_namespace(100_000).without_mount("/sys/fs/cgroup")
@@ -16,7 +24,8 @@ fn the_mappings_are_written() {
     let container = Container::new(mapped("cat /proc/self/uid_map /proc/self/gid_map; id -u"));
     let output = container.run().ok().stdout;
     let words: Vec<&str> = output.split_whitespace().collect();
-    assert_eq!(words, ["0", "100000", "65536", "0", "100000", "65536", "0"]);
+    let map = written();
+    assert_eq!(words, [&map[..], &map[..], &["0"]].concat());
 }
 
 /// root inside is 100000 outside.
@@ -25,14 +34,16 @@ fn root_inside_is_nobody_outside() {
     let container = Container::new(mapped("touch /made; echo up; sleep 1000"));
     container.launch().until_output("up");
     let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid())).unwrap();
-    assert!(status.contains("Uid:\t100000\t100000\t100000\t100000"), "{status}");
+    let root = if mode() == Mode::Rootless { nix::unistd::geteuid().as_raw() } else { 100_000 };
+    assert!(status.contains(&format!("Uid:\t{root}\t{root}\t{root}\t{root}")), "{status}");
     let made = std::fs::metadata(container.bundle.rootfs("/made")).unwrap();
-    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 100_000);
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), root);
 }
 
 /// Several ranges.
 #[test]
 fn several_ranges_are_mapped() {
+    need_root!("map any id");
     let map = json!([
         { "containerID": 0, "hostID": 100_000, "size": 1 },
         { "containerID": 1, "hostID": 200_000, "size": 10 },
@@ -122,7 +133,7 @@ fn exec_joins_the_user_namespace() {
     let container = Container::new(mapped("sleep 1000"));
     container.launch();
     let output = container.exec_sh("id -u; cat /proc/self/uid_map").ok().stdout;
-    assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "0", "100000", "65536"]);
+    assert_eq!(output.split_whitespace().collect::<Vec<_>>(), [&["0"], &written()[..]].concat());
 }
 
 /// A second container can join a user namespace by path, with new namespaces inside it (as every Kubernetes pod does).
@@ -141,6 +152,7 @@ fn a_user_namespace_can_be_joined() {
 /// Mappings without a user namespace mean nothing and are refused or ignored, but never applied to the host.
 #[test]
 fn a_user_namespace_without_mappings_is_refused() {
+    need_root!("have a user namespace in addition");
     only_rt!();
     let container = Container::new(Bundle::args(&["true"]).namespace("user", None).without_mount("/sys/fs/cgroup"));
     container.run().refused_with(&["/linux/uidMappings"]);
@@ -150,6 +162,7 @@ fn a_user_namespace_without_mappings_is_refused() {
 /// Without any privilege at all: the whole life of a container by user 65534, one id mapped.
 #[test]
 fn an_unprivileged_user_can_run_a_container() {
+    need_root!("become somebody else");
     let bundle =
         Bundle::sh("id -u; hostname; echo /proc/[0-9]*").namespace("user", None).without_mount("/sys/fs/cgroup");
     let one = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);

@@ -71,6 +71,7 @@ fn a_joined_network_is_left_as_it_is() {
 /// Two containers share one network, `container:` style: one listens, the other connects over lo.
 #[test]
 fn two_containers_share_a_network() {
+    need_root!("join a namespace without the user namespace around it");
     let server = Container::new(Bundle::sh("echo up; echo hello from the first | nc -l -p 7777"));
     server.launch().until_output("up");
     let path = format!("/proc/{}/ns/net", server.pid());

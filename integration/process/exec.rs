@@ -66,6 +66,7 @@ fn exec_needs_a_running_container() {
 /// exec works in a created container too.
 #[test]
 fn exec_works_before_start() {
+    need_root!("join the user namespace of an init that waits");
     let container = Container::new(Bundle::sleeping());
     container.create().ok();
     assert_eq!(container.exec(&["echo", "early"]).ok().stdout, "early\n");
@@ -290,6 +291,7 @@ fn exec_needs_a_program() {
 /// What exec started and left behind ends with the container.
 #[test]
 fn the_children_of_exec_end_with_the_container() {
+    need_cgroup!();
     let container = Container::new(Bundle::sleeping().without_namespace("pid"));
     container.launch();
     container.exec_sh("setsid sleep 1000 > /dev/null 2>&1 & exit 0").ok();

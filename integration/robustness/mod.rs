@@ -2,11 +2,12 @@
 //! the operation were never attempted", and `delete --force` cleans whatever a crash has left.
 
 mod crash;
+mod kernels;
 
 use std::process::{Child, Stdio};
 
 use crate::harness::runtime::wait;
-use crate::harness::{Bundle, Container, cgroups};
+use crate::harness::{Bundle, Container, cgroups, mode};
 
 fn mounts() -> usize {
     std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
@@ -50,7 +51,7 @@ fn many_containers_share_a_root() {
     let ids: Vec<String> = (0..20).map(|number| format!("{}-{number}", first.id)).collect();
     for id in &ids {
         let mut container = first.bundle.config.clone();
-        container["linux"]["cgroupsPath"] = serde_json::json!(format!("/rt-test/{id}"));
+        container["linux"]["cgroupsPath"] = serde_json::json!(mode().cgroups_path(id));
         std::fs::write(first.bundle.beside("config.json"), container.to_string()).unwrap();
         first.call(&["create", "--bundle", bundle, id]).ok();
     }
@@ -61,7 +62,7 @@ fn many_containers_share_a_root() {
     wanted.sort_unstable();
     for id in &ids {
         first.call(&["delete", "--force", id]).ok();
-        assert!(cgroups::existing(&format!("/rt-test/{id}")).is_empty(), "{id}");
+        assert!(cgroups::existing(&mode().cgroup(id)).is_empty(), "{id}");
     }
     assert_eq!(listed, wanted);
     assert_eq!(first.call(&["list", "-q"]).ok().stdout.trim(), "");
@@ -145,11 +146,12 @@ fn a_read_only_root_is_an_error() {
     let mut command = container.verb("create", &[]);
     command = {
         let mut other = std::process::Command::new(command.get_program());
-        other.args(["--root", "/usr/rt-state"]);
+        // The project's own files are read-only in containment and in the guest.
+        other.args(["--root", concat!(env!("CARGO_MANIFEST_DIR"), "/rt-state")]);
         other.args(command.get_args().skip(2));
         other
     };
-    crate::harness::runtime::outcome(command).refused_with(&["/usr/rt-state", "read-only file system"]);
+    crate::harness::runtime::outcome(command).refused_with(&["/rt-state", "read-only file system"]);
     container.assert_nothing_left();
 }
 

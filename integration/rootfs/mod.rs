@@ -16,6 +16,30 @@ fn a_read_only_root_cannot_be_written() {
     assert_eq!(container.run().ok().stdout, "wrote\n");
 }
 
+/// The same where the root lies on a mount that is nosuid, nodev and noatime for good: a user namespace may not take
+/// that away, and read-only comes on top of it.
+#[test]
+fn a_read_only_root_keeps_the_flags_of_its_mount() {
+    for user_namespace in [false, true] {
+        let bundle = Bundle::args(&["cat", "/proc/self/mountinfo"]).set("/root/readonly", json!(true));
+        let bundle =
+            if user_namespace { bundle.user_namespace(100_000).without_mount("/sys/fs/cgroup") } else { bundle };
+        let root = bundle.rootfs("").to_str().unwrap().trim_end_matches('/').to_owned();
+        let container = Container::new(bundle);
+        let mount = |args: &[&str]| {
+            assert!(std::process::Command::new("mount").args(args).arg(&root).status().unwrap().success());
+        };
+        mount(&["--bind", &root]);
+        mount(&["-o", "remount,bind,nosuid,nodev,noatime"]);
+        let outcome = container.run();
+        assert!(std::process::Command::new("umount").arg(&root).status().unwrap().success());
+        let table = outcome.ok().stdout;
+        let line = table.lines().rfind(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        let shown: Vec<&str> = line.split(' ').nth(5).unwrap().split(',').collect();
+        assert!(["ro", "nosuid", "nodev", "noatime"].iter().all(|flag| shown.contains(flag)), "{line}");
+    }
+}
+
 /// "`path` specifies the path to the root filesystem": absolute.
 #[test]
 fn the_root_path_may_be_absolute() {
@@ -145,4 +169,45 @@ fn no_pivot_is_accepted() {
     let container = Container::new(Bundle::args(&["echo", "inside"]));
     let outcome = crate::harness::runtime::outcome(container.verb("run", &["--no-pivot"]));
     assert_eq!(outcome.ok().stdout, "inside\n");
+}
+
+/// "The values MUST be absolute paths in the container namespace": of both lists.
+#[test]
+fn relative_paths_are_refused() {
+    only_rt!(); // others take them from somewhere
+    for list in ["maskedPaths", "readonlyPaths"] {
+        let bundle = Bundle::args(&["true"]).set(&format!("/linux/{list}"), json!(["/proc/kcore", "proc/keys"]));
+        let container = Container::new(bundle);
+        container.run().refused_with(&[&format!("/linux/{list}/1"), "proc/keys"]);
+        container.assert_nothing_left();
+    }
+}
+
+/// They would change the host where the container has no mount namespace of its own.
+#[test]
+fn without_a_mount_namespace_nothing_is_masked() {
+    only_rt!();
+    for list in ["maskedPaths", "readonlyPaths"] {
+        let bundle = Bundle::args(&["true"]).without_namespace("mount");
+        let bundle = bundle.without("/linux/maskedPaths").without("/linux/readonlyPaths");
+        let container = Container::new(bundle.set(&format!("/linux/{list}"), json!(["/etc"])));
+        container.run().refused_with(&[&format!("/linux/{list}"), "mount namespace"]);
+        container.assert_nothing_left();
+    }
+}
+
+/// "`mountLabel` will set the Selinux context for the mounts in the container": it goes to the kernel, and one without
+/// SELinux says that it cannot.
+#[test]
+fn the_mount_label_is_not_ignored() {
+    only_rt!(); // crun leaves it out where there is no SELinux
+    let label = "system_u:object_r:svirt_sandbox_file_t:s0:c715,c811";
+    let bundle = Bundle::args(&["cat", "/proc/self/mountinfo"]).set("/linux/mountLabel", json!(label));
+    let container = Container::new(bundle);
+    if std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        assert!(container.run().ok().stdout.contains(label));
+    } else {
+        container.run().refused_with(&["/dev", &format!("context={label}")]);
+        container.assert_nothing_left();
+    }
 }

@@ -40,6 +40,74 @@ fn a_forbidden_call_kills() {
     assert!(container.run().ok().stdout.contains("159\n"));
 }
 
+/// Each action that a rule may have, in the container: what the shell hears of a call that meets it.
+#[test]
+fn each_action_does_what_it_says() {
+    let script = "(mkdir /new) 2>&1; echo $?";
+    for (action, words) in [
+        ("SCMP_ACT_ALLOW", "0\n"),
+        ("SCMP_ACT_LOG", "0\n"),
+        ("SCMP_ACT_ERRNO", "Operation not permitted\n1\n"),
+        ("SCMP_ACT_TRACE", "Function not implemented\n1\n"), // nobody traces it
+        ("SCMP_ACT_TRAP", "159\n"),
+        ("SCMP_ACT_KILL", "159\n"),
+        ("SCMP_ACT_KILL_THREAD", "159\n"),
+        ("SCMP_ACT_KILL_PROCESS", "159\n"),
+    ] {
+        let mut bundle = with_rule(script, deny_mkdir(action));
+        if action == "SCMP_ACT_ALLOW" {
+            bundle = bundle.set("/linux/seccomp/defaultAction", json!("SCMP_ACT_LOG"));
+        }
+        let container = Container::new(bundle);
+        let output = container.run().ok().stdout;
+        assert!(output.ends_with(words), "{action}: {output}");
+        assert_eq!(container.bundle.rootfs("/new").exists(), words == "0\n", "{action}");
+    }
+}
+
+/// "`defaultErrnoRet`: the errno return code to use": of all that the profile does not name.
+#[test]
+fn the_default_answer_may_be_another_errno() {
+    let text = include_str!("../../src/plan/seccomp/testdata/docker.json");
+    let mut profile: Value = serde_json::from_str(text).unwrap();
+    profile["defaultErrnoRet"] = json!(28);
+    let bundle = Bundle::sh("mount -t tmpfs x /mnt 2>&1; echo end").set("/linux/seccomp", profile);
+    let output = Container::new(bundle).run().ok().stdout;
+    assert!(output.contains("No space left on device") && output.ends_with("end\n"), "{output}");
+}
+
+/// "`op`: the operator for syscall arguments in seccomp", "`valueTwo`": which signals each one keeps from being sent.
+#[test]
+fn each_operator_compares() {
+    // To nobody: a call that passes says ESRCH.
+    let script = "for s in 9 10 11 12; do kill -$s 30000 2>&1 | grep -q 'not permitted' && echo -n $s,; done; true";
+    for (operator, value, second, denied) in [
+        ("SCMP_CMP_NE", 10, 0, "9,11,12,"),
+        ("SCMP_CMP_LT", 10, 0, "9,"),
+        ("SCMP_CMP_LE", 10, 0, "9,10,"),
+        ("SCMP_CMP_EQ", 10, 0, "10,"),
+        ("SCMP_CMP_GE", 11, 0, "11,12,"),
+        ("SCMP_CMP_GT", 11, 0, "12,"),
+        ("SCMP_CMP_MASKED_EQ", 2, 2, "10,11,"),
+    ] {
+        let argument = json!({ "index": 1, "value": value, "valueTwo": second, "op": operator });
+        let rule = json!({ "names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [argument] });
+        assert_eq!(Container::new(with_rule(script, rule)).run().ok().stdout, denied, "{operator}");
+    }
+}
+
+/// "`architectures`: the architecture used for system calls": a profile for others than this machine's own still holds
+/// for it, as with libseccomp.
+#[test]
+fn the_architecture_of_the_machine_is_always_meant() {
+    let all = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_RISCV64"]);
+    for list in [all, json!(["SCMP_ARCH_ARM"]), json!([])] {
+        let bundle = with_rule("mkdir /new 2>&1; true", deny_mkdir("SCMP_ACT_ERRNO"));
+        let output = Container::new(bundle.set("/linux/seccomp/architectures", list.clone())).run().ok().stdout;
+        assert!(output.contains("Operation not permitted"), "{list}: {output}");
+    }
+}
+
 /// "`args`: the specific syscall in seccomp": only the calls whose argument has the value.
 #[test]
 fn a_rule_may_look_at_an_argument() {

@@ -53,7 +53,8 @@ fn check_memory(directory: &Path, check: &MemoryCheck) -> anyhow::Result<()> {
     }
 }
 
-fn directory_of<'a>(cgroup: &'a Cgroup, write: &ResourceWrite) -> Option<&'a Path> {
+/// Where a value is written.
+pub fn directory_of<'a>(cgroup: &'a Cgroup, write: &ResourceWrite) -> Option<&'a Path> {
     match write.version {
         Version::V1 => cgroup.paths.v1_directory(&write.controller),
         Version::V2 => cgroup.paths.v2.as_deref(),

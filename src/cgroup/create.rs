@@ -48,7 +48,6 @@ impl Cgroup {
     }
 
     /// The cgroups of a container that exists, for `rt update`.
-    #[allow(dead_code)] // until `rt update`
     pub fn open_existing(paths: &CgroupPaths) -> Cgroup {
         Cgroup { paths: paths.clone(), ..Cgroup::default() }
     }

@@ -18,7 +18,11 @@ const FALLBACK: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads";
 /// # Errors
 /// The kernel's; a file that does not exist is none.
 pub fn give(directory: &Path, owner: u32) -> anyhow::Result<()> {
-    let list = file::read(Path::new(DELEGATE)).unwrap_or_else(|_| FALLBACK.to_owned());
+    give_listed(directory, owner, Path::new(DELEGATE))
+}
+
+fn give_listed(directory: &Path, owner: u32, list: &Path) -> anyhow::Result<()> {
+    let list = file::read(list).unwrap_or_else(|_| FALLBACK.to_owned());
     // Its lines are names of files, not paths.
     let names = list.lines().filter(|name| !name.is_empty() && !name.contains('/'));
     let paths = names.map(|name| directory.join(name)).chain([directory.to_owned()]);
@@ -49,6 +53,24 @@ mod tests {
         }
         for name in ["cgroup.freeze", "cgroup.kill", "cgroup.max.depth"] {
             assert_eq!(owner(name), 0, "{name}");
+        }
+    }
+
+    /// Plain files do: what is asked is which of them.
+    #[test]
+    fn without_the_kernels_list_it_falls_back_to_three_files() {
+        if !nix::unistd::geteuid().is_root() {
+            return skip("needs root");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (list, missing) = (directory.path().join("list"), directory.path().join("no-list"));
+        let names = ["cgroup.procs", "cgroup.threads", "memory.reclaim", "memory.max"];
+        names.iter().for_each(|name| std::fs::write(directory.path().join(name), "").unwrap());
+        std::fs::write(&list, "memory.reclaim\n../memory.max\nnot.there\n").unwrap();
+        for (list, owner, owners) in [(&missing, 4711, [4711, 4711, 0, 0]), (&list, 4712, [4711, 4711, 4712, 0])] {
+            give_listed(directory.path(), owner, list).unwrap();
+            assert_eq!(names.map(|name| std::fs::metadata(directory.path().join(name)).unwrap().uid()), owners);
+            assert_eq!(std::fs::metadata(directory.path()).unwrap().uid(), owner);
         }
     }
 }

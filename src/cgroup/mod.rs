@@ -13,6 +13,7 @@ mod patience;
 mod remove;
 #[cfg(test)]
 mod testbed;
+mod update;
 
 pub use crate::plan::cgroup::CgroupPaths;
 pub use create::{Cgroup, refuse_used};
@@ -20,3 +21,4 @@ pub use freeze::{freeze, is_frozen, thaw};
 pub use join::JoinFds;
 pub use kill::{kill_all, pids};
 pub use remove::{remove, remove_except};
+pub use update::{Undo, update};

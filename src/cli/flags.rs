@@ -164,6 +164,33 @@ pub fn resume(command: Command) -> Command {
     command.arg(id())
 }
 
+/// rt update [FLAGS] ID
+pub fn update(command: Command) -> Command {
+    let ignored = |name: &'static str| text(name, "BYTES", "ignored: it is part of --memory").hide(true);
+    command.args([
+        path("resources", "FILE", "new limits as JSON, like linux.resources; - is standard input").short('r'),
+        text("memory", "BYTES", "limit of memory, like 64m; -1 is none"),
+        text("memory-swap", "BYTES", "limit of memory and swap together; -1 is none"),
+        text("memory-reservation", "BYTES", "what is left to it when memory is short"),
+        text("cpu-share", "N", "weight against other containers, 2 to 262144"),
+        text("cpu-quota", "US", "microseconds of CPU time in each period; -1 is no limit"),
+        text("cpu-period", "US", "length of the period"),
+        text("cpu-burst", "US", "how much unused quota may be saved up"),
+        text("cpu-idle", "0|1", "run only when nothing else wants to"),
+        text("cpu-rt-period", "US", "period of real-time processes"),
+        text("cpu-rt-runtime", "US", "their microseconds in each period"),
+        text("cpuset-cpus", "LIST", "on which CPUs, like 0-3,7"),
+        text("cpuset-mems", "LIST", "from which memory nodes"),
+        text("pids-limit", "N", "how many processes; -1 is no limit"),
+        text("blkio-weight", "N", "weight at block devices, 10 to 1000"),
+        text("l3-cache-schema", "LINE", "share of the L3 cache (Intel RDT)"),
+        text("mem-bw-schema", "LINE", "share of the memory bandwidth (Intel RDT)"),
+        ignored("kernel-memory"),
+        ignored("kernel-memory-tcp"),
+        id(),
+    ])
+}
+
 /// rt spec [FLAGS]
 pub fn spec(command: Command) -> Command {
     command.args([

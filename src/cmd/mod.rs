@@ -18,9 +18,11 @@ pub mod ps;
 pub mod restore;
 pub mod run;
 mod signal;
+mod size;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod update;
 
 use std::io::Write;
 
@@ -47,6 +49,7 @@ pub const VERBS: &[Verb] = &[
     verb(INSIDE, "resume", "let them go on", flags::resume, pause::resume),
     verb(INSIDE, "checkpoint", "freeze it into files", image_flags::checkpoint, checkpoint::run),
     verb(INSIDE, "restore", "make one from such files again", image_flags::restore, restore::run),
+    verb(INSIDE, "update", "change its limits", flags::update, update::run),
     verb(INSIDE, "ps", "show its processes", flags::ps, ps::run),
     verb(LOOK, "list", "show all containers", flags::list_containers, list::run),
     verb(LOOK, "state", "show one container as JSON", flags::state, state::run),

@@ -1,50 +1,122 @@
 //! AppArmor profile and SELinux label, taken on by the next execve.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::plan::process::ProcessPlan;
 
-/// Writes the labels with `write_proc`, which takes a path within a verified /proc (CVE-2019-16884 and its kin:
-/// a container that puts its own file there would run unconfined). After no_new_privs is fine, before seccomp.
+/// Since Linux 5.8; attr/exec belongs to whichever module is first.
+const APPARMOR: &str = "thread-self/attr/apparmor/exec";
+const SELINUX: &str = "thread-self/attr/exec";
+
+/// Writes the labels through a verified /proc (CVE-2019-16884 and its kin: a container that puts its own file there
+/// would run unconfined), of which `read` and `write` take a path. After no_new_privs is fine, before seccomp.
 ///
 /// # Errors
 /// When the kernel has no such security module or profile: a label that is asked for is never ignored.
-pub fn apply_labels(plan: &ProcessPlan, mut write_proc: impl FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
+pub fn apply_labels(
+    plan: &ProcessPlan,
+    read: impl Fn(&str) -> Result<Vec<u8>>,
+    write: impl Fn(&str, &[u8]) -> Result<()>,
+) -> Result<()> {
+    // podman knows a path between backticks for that of a security attribute.
+    let set = |path: &str, text: &str| write(path, text.as_bytes()).with_context(|| format!("write `/proc/{path}`"));
     if let Some(profile) = &plan.apparmor_profile {
-        // Since Linux 5.8; attr/exec belongs to whichever module is first.
-        write_proc("thread-self/attr/apparmor/exec", format!("exec {profile}").as_bytes())
+        set(APPARMOR, &format!("exec {profile}"))
+            .map_err(|error| match read("thread-self/attr/apparmor/current") {
+                Ok(_) => error,
+                Err(_) => error.context("AppArmor is not enabled on this machine"),
+            })
             .with_context(|| format!("apparmor profile {profile:?}"))?;
     }
     if let Some(label) = &plan.selinux_label {
-        write_proc("thread-self/attr/exec", label.as_bytes()).with_context(|| format!("selinux label {label:?}"))?;
+        // Else another module would take the label for a command of its own.
+        let filesystems = read("filesystems").context("read /proc/filesystems")?;
+        if !String::from_utf8_lossy(&filesystems).split_whitespace().any(|word| word == "selinuxfs") {
+            bail!("selinux label {label:?}: SELinux is not enabled on this machine");
+        }
+        set(SELINUX, label).with_context(|| format!("selinux label {label:?}"))?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use nix::errno::Errno;
+
     use super::*;
     use crate::plan::process::tests::plan_of;
 
+    /// A kernel with these modules.
+    struct Kernel {
+        apparmor: bool,
+        selinux: bool,
+        written: RefCell<Vec<(String, String)>>,
+    }
+
+    impl Kernel {
+        fn read(&self, path: &str) -> Result<Vec<u8>> {
+            match path {
+                "filesystems" if self.selinux => Ok(b"nodev\tselinuxfs\nnodev\tproc\n".to_vec()),
+                "filesystems" => Ok(b"nodev\tproc\n".to_vec()),
+                "thread-self/attr/apparmor/current" if self.apparmor => Ok(b"unconfined\n".to_vec()),
+                _ => Err(Errno::EINVAL.into()),
+            }
+        }
+
+        fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+            if (path == APPARMOR && !self.apparmor) || bytes == b"exec missing" {
+                return Err(Errno::ENOENT.into());
+            }
+            self.written.borrow_mut().push((path.to_owned(), String::from_utf8_lossy(bytes).into_owned()));
+            Ok(())
+        }
+    }
+
+    fn apply(kernel: &Kernel, config: serde_json::Value) -> Result<()> {
+        apply_labels(&plan_of(config), |path| kernel.read(path), |path, bytes| kernel.write(path, bytes))
+    }
+
+    fn kernel(apparmor: bool, selinux: bool) -> Kernel {
+        Kernel { apparmor, selinux, written: RefCell::default() }
+    }
+
+    fn error_of(kernel: &Kernel, config: serde_json::Value) -> String {
+        format!("{:#}", apply(kernel, config).expect_err("no such label"))
+    }
+
     #[test]
     fn writes_nothing_unless_asked() {
-        let plan = plan_of(serde_json::json!({}));
-        apply_labels(&plan, |path, _| panic!("wrote {path}")).expect("nothing to do");
+        let kernel = kernel(true, true);
+        apply(&kernel, serde_json::json!({})).expect("nothing to do");
+        assert!(kernel.written.borrow().is_empty());
     }
 
     #[test]
     fn writes_each_label_to_its_module() {
-        let plan = plan_of(serde_json::json!({"apparmorProfile": "box", "selinuxLabel": "u:r:t:s0"}));
-        let mut written = Vec::new();
-        apply_labels(&plan, |path, bytes| {
-            written.push((path.to_string(), String::from_utf8_lossy(bytes).into_owned()));
-            Ok(())
-        })
-        .expect("written");
+        let kernel = kernel(true, true);
+        apply(&kernel, serde_json::json!({"apparmorProfile": "box", "selinuxLabel": "u:r:t:s0"})).expect("written");
         let pair = |path: &str, text: &str| (path.to_string(), text.to_string());
+        assert_eq!(*kernel.written.borrow(), [pair(APPARMOR, "exec box"), pair(SELINUX, "u:r:t:s0")]);
+    }
+
+    #[test]
+    fn says_whether_it_is_the_module_that_is_missing() {
+        let missing = serde_json::json!({"apparmorProfile": "missing"});
         assert_eq!(
-            written,
-            [pair("thread-self/attr/apparmor/exec", "exec box"), pair("thread-self/attr/exec", "u:r:t:s0")]
+            error_of(&kernel(false, false), missing.clone()),
+            "apparmor profile \"missing\": AppArmor is not enabled on this machine: \
+             write `/proc/thread-self/attr/apparmor/exec`: ENOENT: No such file or directory"
         );
+        assert!(!error_of(&kernel(true, false), missing).contains("enabled"));
+    }
+
+    #[test]
+    fn a_label_of_selinux_is_no_command_for_another_module() {
+        let kernel = kernel(true, false);
+        let error = error_of(&kernel, serde_json::json!({"selinuxLabel": "exec box"}));
+        assert_eq!(error, "selinux label \"exec box\": SELinux is not enabled on this machine");
+        assert!(kernel.written.borrow().is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Facts about the machine and the caller, read once; `plan` decides by them.
 
+pub mod calls;
 pub mod cgroup;
 
 use std::path::PathBuf;

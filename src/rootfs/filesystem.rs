@@ -88,6 +88,8 @@ fn is_simple(plan: &MountPlan, filesystem: &FilesystemPlan) -> bool {
         && plan.destination.parent().is_some()
         && !filesystem.copy_up
         && filesystem.label_by_xattr.is_none()
+        // mount(2) would take the categories of a label for options.
+        && !filesystem.options.iter().any(|option| value_of(option).is_some_and(|value| value.to_bytes().contains(&b',')))
 }
 
 /// mount(2) on the directory that we hold: the working directory needs no path, so nothing can be exchanged.

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use nix::unistd::write;
+use nix::unistd::{read, write};
 
 use crate::plan::rootfs::Sysctl;
 
@@ -49,6 +49,18 @@ impl ProcFs {
                 result => return result,
             }
         }
+    }
+
+    /// Reads a short file of it, in one read(2).
+    ///
+    /// # Errors
+    /// As openat2(2) and read(2).
+    pub fn read(&self, path: impl AsRef<Path>) -> nix::Result<Vec<u8>> {
+        let file = self.open_file(path, OFlag::O_RDONLY)?;
+        let mut bytes = vec![0; 4096];
+        let length = read(&file, &mut bytes)?;
+        bytes.truncate(length);
+        Ok(bytes)
     }
 
     /// Writes to a file of it, in one write(2).

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -100,12 +101,22 @@ fn process_from_text(text: &[u8]) -> Result<(Process, Faults), Faults> {
     finish(process, faults).map(|process| (process, warnings))
 }
 
-/// Reads the document of `update --resources`, with its warnings. Its meaning is checked by `plan`.
+/// Loads the document of `update --resources`, `-` being the standard input, with its warnings. Its meaning is checked
+/// by `plan`.
 ///
 /// # Errors
 /// Every fault of the document, each with its JSON pointer.
-#[allow(dead_code)] // until `rt update`
-pub fn resources_from_text(text: &[u8]) -> Result<(LinuxResources, Faults), Faults> {
+pub fn load_resources(path: &Path) -> Result<(LinuxResources, Faults), Faults> {
+    let text = if path == Path::new("-") {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
+        stdin.map_err(|error| fault(RESOURCES, cause(&error))).and_then(|stdin| read_open(stdin, path, RESOURCES))
+    } else {
+        read(path, RESOURCES)
+    };
+    resources_from_text(&text?)
+}
+
+fn resources_from_text(text: &[u8]) -> Result<(LinuxResources, Faults), Faults> {
     static SHAPE: Shape = Shape::Object(schema_linux::RESOURCES);
     let (resources, faults) = parse(text, &SHAPE, RESOURCES);
     let warnings = faults.only_warnings();
@@ -122,8 +133,8 @@ fn finish<T>(value: Option<T>, faults: Faults) -> Result<T, Faults> {
 
 const CONFIG: &str = "config.json";
 const PROCESS: &str = "process.json";
-#[allow(dead_code)] // until `rt update`
-const RESOURCES: &str = "resources.json";
+/// What faults of the document of `update` are said of.
+pub const RESOURCES: &str = "resources.json";
 
 /// Text to typed model, with all that is wrong with its shape: a relative path keeps nobody from making the model.
 fn parse<T: DeserializeOwned>(text: &[u8], shape: &'static Shape, file: &'static str) -> (Option<T>, Faults) {
@@ -153,13 +164,16 @@ fn parse<T: DeserializeOwned>(text: &[u8], shape: &'static Shape, file: &'static
 const LARGEST_FILE: u64 = 64 << 20;
 
 fn read(path: &Path, file: &'static str) -> Result<Vec<u8>, Faults> {
+    let open = File::open(path).map_err(|error| fault(file, format!("open {}: {}", path.display(), cause(&error))))?;
+    read_open(open, path, file)
+}
+
+fn read_open(open: File, path: &Path, file: &'static str) -> Result<Vec<u8>, Faults> {
     let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| {
-            let size = file.metadata().map_or(0, |metadata| metadata.len().min(LARGEST_FILE));
-            text.reserve_exact(size as usize + 1);
-            file.take(LARGEST_FILE + 1).read_to_end(&mut text)
-        })
+    let size = open.metadata().map_or(0, |metadata| metadata.len().min(LARGEST_FILE));
+    text.reserve_exact(size as usize + 1);
+    open.take(LARGEST_FILE + 1)
+        .read_to_end(&mut text)
         .map_err(|error| fault(file, format!("open {}: {}", path.display(), cause(&error))))?;
     if text.len() as u64 > LARGEST_FILE {
         return Err(fault(file, format!("{} is larger than {} MiB", path.display(), LARGEST_FILE >> 20)));
@@ -193,5 +207,7 @@ fn escape(key: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod coverage;
+#[cfg(test)]
+mod everywhere;
 #[cfg(test)]
 mod tests;

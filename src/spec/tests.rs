@@ -19,13 +19,13 @@ fn minimal() -> Value {
 }
 
 /// Loads a text; the refusal of seccomp is left out, which is a thing of its own.
-fn load(text: &[u8]) -> Result<Spec, Vec<String>> {
+pub(super) fn load(text: &[u8]) -> Result<Spec, Vec<String>> {
     let (spec, mut faults) = Spec::examine_text("/b".into(), text.to_vec());
     faults.errors.retain(|fault| !fault.reason.starts_with("is not supported yet"));
     finish(spec, faults).map_err(|faults| faults.errors.iter().map(ToString::to_string).collect())
 }
 
-fn lines(value: &Value) -> Vec<String> {
+pub(super) fn lines(value: &Value) -> Vec<String> {
     load(value.to_string().as_bytes()).err().unwrap_or_default()
 }
 
@@ -36,7 +36,7 @@ fn with(pointer: &str, new: Value) -> Value {
     config
 }
 
-fn put(config: &mut Value, pointer: &str, new: Value) {
+pub(super) fn put(config: &mut Value, pointer: &str, new: Value) {
     let mut place = config;
     for key in pointer.split('/').skip(1) {
         place = match place {
@@ -101,7 +101,7 @@ fn places(value: &Value, shape: &'static Shape, pointer: &str, found: &mut Vec<(
     }
 }
 
-fn full_places() -> (Value, Vec<(String, &'static Shape)>) {
+pub(super) fn full_places() -> (Value, Vec<(String, &'static Shape)>) {
     let full: Value = serde_json::from_str(FULL).expect("JSON");
     let mut found = Vec::new();
     places(&full, &schema::CONFIG, "", &mut found);

@@ -16,7 +16,6 @@ use super::sync::{Channel, Message};
 use super::{failure, gate, hooks};
 use crate::cgroup::{Cgroup, CgroupPaths};
 use crate::confine::credentials;
-use crate::confine::labels::apply_labels;
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::rootfs::{Console, MountContext, Prepared, ProcFs, Root, apply_sysctl};
@@ -257,7 +256,7 @@ impl Init<'_> {
 
     fn label(&mut self) -> anyhow::Result<()> {
         if let (Some(process), Some(procfs)) = (self.plan.process.as_ref(), &self.procfs) {
-            apply_labels(process, |path, bytes| Ok(procfs.write(path, bytes)?))?;
+            privileges::label(process, procfs)?;
         }
         // That was the last that needs the host's procfs.
         self.procfs = None;

@@ -20,7 +20,6 @@ use super::settings::Settings;
 use super::sync::{Channel, Message};
 use super::{failure, init};
 use crate::cgroup::{CgroupPaths, JoinFds};
-use crate::confine::labels::apply_labels;
 use crate::confine::{credentials, limits};
 use crate::host::Host;
 use crate::plan::namespaces::NamespacePlan;
@@ -34,6 +33,10 @@ impl<'a> Join<'a> {
     /// The order of things in the new process.
     const STEPS: &'a [super::Step<Self>] = &[
         ("signals", Self::reset_signals),
+        // Without privilege a process that is not dumpable may not write its own.
+        ("oom score", Self::adjust_oom_score),
+        // From the clone on, the container's processes see this one (CVE-2016-9962).
+        ("hide", Self::hide),
         ("cgroup", Self::join_cgroup),
         ("session", Self::lead_session),
         // With the runtime's own privilege: inside a user namespace nobody may raise a limit.
@@ -253,8 +256,15 @@ impl<'a> Join<'a> {
     fn reset_signals(&mut self) -> anyhow::Result<()> {
         process::reset_signals().context("reset signals")?;
         process::wipe_environment();
-        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")?;
-        // From the clone on, the container's processes see this one (CVE-2016-9962).
+        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
+    }
+
+    fn adjust_oom_score(&mut self) -> anyhow::Result<()> {
+        let Some(procfs) = &self.procfs else { return Ok(()) };
+        limits::apply_oom_score_adj(self.process, "self", |path, bytes| Ok(procfs.write(path, bytes)?))
+    }
+
+    fn hide(&mut self) -> anyhow::Result<()> {
         nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")
     }
 
@@ -268,9 +278,6 @@ impl<'a> Join<'a> {
     }
 
     fn limit(&mut self) -> anyhow::Result<()> {
-        if let Some(procfs) = &self.procfs {
-            limits::apply_oom_score_adj(self.process, "self", |path, bytes| Ok(procfs.write(path, bytes)?))?;
-        }
         if self.settings.new_keyring {
             credentials::apply_session_keyring(&self.settings.id)?;
         }
@@ -322,7 +329,7 @@ impl<'a> Join<'a> {
 
     fn label(&mut self) -> anyhow::Result<()> {
         if let Some(procfs) = self.procfs.take() {
-            apply_labels(self.process, |path, bytes| Ok(procfs.write(path, bytes)?))?;
+            privileges::label(self.process, &procfs)?;
         }
         privileges::close_others(self.settings.preserve_fds, &[self.channel()?.as_fd()])
     }

@@ -15,9 +15,16 @@ use crate::confine::credentials::{
     Groups, drop_bounding, regain_effective, restrict_effective, set_capabilities, set_ids, set_no_new_privileges,
     set_umask,
 };
+use crate::confine::labels::apply_labels;
 use crate::confine::{cwd, executable, home, limits};
 use crate::plan::process::ProcessPlan;
+use crate::rootfs::ProcFs;
 use crate::sys::{fd, process as kernel};
+
+/// The labels that its program will have.
+pub fn label(process: &ProcessPlan, procfs: &ProcFs) -> anyhow::Result<()> {
+    apply_labels(process, |path| Ok(procfs.read(path)?), |path, bytes| Ok(procfs.write(path, bytes)?))
+}
 
 /// Limits that the process takes for itself.
 pub fn limit(process: &ProcessPlan) -> anyhow::Result<()> {

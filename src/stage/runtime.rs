@@ -216,6 +216,7 @@ impl Runtime<'_> {
             limits::raise_hard_limits(process)?;
         }
         self.joins = namespaces::open_joined(&self.plan.namespaces)?;
+        namespaces::refuse_own(self.plan, &self.joins)?;
         self.prepared = Some(rootfs::prepare(&self.plan.rootfs, &self.plan.namespaces)?);
         self.procfs = Some(ProcFs::open()?);
         if self.wants_gate {
@@ -274,6 +275,8 @@ impl Runtime<'_> {
         }
         let pid = self.pid()?;
         let result = id_map::write(pid, namespaces, self.host);
+        // Before INIT is not dumpable: whoever is not root could not write its file then.
+        let result = result.and_then(|()| self.adjust_oom_score(pid));
         // An init that has already failed says more than the file that is gone with it.
         result.and_then(|()| self.channel()?.send(&Message::IdMapDone)).map_err(|error| self.hear_out(error))
     }
@@ -292,11 +295,14 @@ impl Runtime<'_> {
         self.apply_limits()?;
         let pid = self.pid()?;
         self.rdt.as_ref().map_or(Ok(()), |rdt| rdt.join(pid))?;
-        if let (Some(process), Some(procfs)) = (&self.plan.process, &self.procfs) {
-            // By RUNTIME, because inside a new user namespace nobody may lower it.
-            limits::apply_oom_score_adj(process, &pid.to_string(), |path, bytes| Ok(procfs.write(path, bytes)?))?;
-        }
-        Ok(())
+        // Under a user namespace it was adjusted, and inherited, before.
+        if self.plan.namespaces.user.is_own() { Ok(()) } else { self.adjust_oom_score(pid) }
+    }
+
+    /// By RUNTIME, because inside a user namespace nobody may lower it.
+    pub(super) fn adjust_oom_score(&self, pid: i32) -> anyhow::Result<()> {
+        let (Some(process), Some(procfs)) = (&self.plan.process, &self.procfs) else { return Ok(()) };
+        limits::apply_oom_score_adj(process, &pid.to_string(), |path, bytes| Ok(procfs.write(path, bytes)?))
     }
 
     /// Writes the limits of the cgroup.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Hook;
+use oci_spec::runtime::{Hook, LinuxResources};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::CgroupPaths;
@@ -59,6 +59,9 @@ pub struct State {
     /// Those of them that were there before the container: they stay when it goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept_cgroups: Vec<PathBuf>,
+    /// What was updated since: it goes over `linux.resources` of config.json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<LinuxResources>,
     /// The container's place in resctrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<RdtPlace>,

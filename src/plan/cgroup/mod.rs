@@ -8,6 +8,7 @@ mod memory;
 mod others;
 mod owner;
 mod resources;
+mod update;
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use devices::{DeviceForm, DevicePlan};
 pub use resources::{MemoryCheck, OnMissing, ResourcePlan, ResourceWrite, plan_resources};
+pub use update::{UpdatePlan, merge, plan_update};
 
 use crate::error::Faults;
 use crate::host::Host;

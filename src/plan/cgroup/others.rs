@@ -34,10 +34,10 @@ pub(super) fn plan_hugepages(limits: &[LinuxHugepageLimit], planner: &mut Planne
             );
             continue;
         }
-        // oci-spec holds the spec's uint64 as an i64.
-        let bytes = limit.limit() as u64;
+        // oci-spec holds the spec's uint64 as an i64: `spec` has made its largest number of all that are larger.
+        let bytes = limit.limit();
         let pointer = format!("/hugepageLimits/{index}");
-        let Some(version) = planner.version("hugetlb", &pointer, bytes > i64::MAX as u64) else { continue };
+        let Some(version) = planner.version("hugetlb", &pointer, bytes == i64::MAX) else { continue };
         let name = if version == Version::V1 { "limit_in_bytes" } else { "max" };
         planner.write(version, format!("hugetlb.{size}.{name}"), bytes, &pointer);
         planner.write(version, format!("hugetlb.{size}.rsvd.{name}"), bytes, &pointer).on_missing = OnMissing::Prefer;
@@ -93,8 +93,9 @@ pub(super) fn plan_rdma(rdma: &HashMap<String, LinuxRdma>, planner: &mut Planner
 
 #[cfg(test)]
 mod tests {
-    use super::super::resources::tests::check;
+    use super::super::resources::tests::{check, planned};
     use super::*;
+    use crate::host::cgroup::Layout;
 
     #[test]
     fn plans_the_small_controllers() {
@@ -126,6 +127,15 @@ mod tests {
             ),
             (r#"{"rdma":{"x":{}}}"#, "!/rdma/x", "!/rdma/x"),
         ]);
+    }
+
+    #[test]
+    fn no_limit_of_huge_pages_needs_no_controller() {
+        let limits = |limit: i64| format!(r#"{{"hugepageLimits":[{{"pageSize":"2MB","limit":{limit}}}]}}"#);
+        for (limit, errors) in [(i64::MAX, 0), (i64::MAX - 1, 1)] {
+            let (writes, faults) = planned(&limits(limit), &Layout::None);
+            assert_eq!((writes.len(), faults.errors.len()), (0, errors), "{limit}");
+        }
     }
 
     #[test]

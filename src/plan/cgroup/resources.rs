@@ -74,7 +74,7 @@ impl ResourcePlan {
 
 /// Decides what [`linux.resources`] means on this machine. `pointer_prefix` is its place in `file`.
 ///
-/// Used for config.json and, later, for the document of `rt update`; device rules are planned only where they are given.
+/// Used for config.json and for the document of `rt update`; device rules are planned only where they are given.
 /// A value that cannot be had here is an error, unless it is the kernel's default anyway.
 ///
 /// [`linux.resources`]: https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#control-groups

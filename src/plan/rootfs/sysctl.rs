@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use nix::sched::CloneFlags;
+
 use crate::error::Faults;
 use crate::plan::namespaces::NamespacePlan;
 use crate::spec::Spec;
@@ -35,6 +37,16 @@ impl Sysctl {
     /// Its place in config.json.
     pub fn pointer(&self) -> String {
         pointer(&self.key)
+    }
+
+    /// The kind of namespace that has it.
+    pub fn namespace(&self) -> CloneFlags {
+        match self.path.strip_prefix("sys/").unwrap_or_default() {
+            "kernel/domainname" => CloneFlags::CLONE_NEWUTS,
+            path if path.starts_with("net/") => CloneFlags::CLONE_NEWNET,
+            path if path.starts_with("user/") => CloneFlags::CLONE_NEWUSER,
+            _ => CloneFlags::CLONE_NEWIPC,
+        }
     }
 }
 

@@ -29,7 +29,9 @@ pub fn clone_flags(plan: &Plan, host: &Host) -> CloneFlags {
 
 /// clone3, with the cgroup v2 directory that the child starts in.
 pub fn clone(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> anyhow::Result<Side> {
-    process::clone3(flags.bits() as u32 as u64, cgroup).with_context(|| format!("clone3 with {flags:?}"))
+    process::clone3(flags.bits() as u32 as u64, cgroup)
+        .map_err(|errno| namespaces::explain(errno, flags))
+        .with_context(|| format!("clone3 with {flags:?}"))
 }
 
 impl Runtime<'_> {
@@ -54,7 +56,7 @@ impl Runtime<'_> {
             setup::main(Setup { channel: Some(of_setup), init: self.take_init(theirs) })
         };
         drop(of_setup);
-        let cloned = self.serve_setup(setup, &ours);
+        let cloned = self.adjust_oom_score(setup).and_then(|()| self.serve_setup(setup, &ours));
         if cloned.is_err() {
             // ESRCH: it has ended by itself.
             let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);

@@ -1,0 +1,136 @@
+//! Kernels and sandboxes that lack a system call: each gets the documented fallback or an error that names the call.
+//!
+//! The call is refused by a seccomp filter around the runtime, as an older kernel or another container would.
+
+use std::io::{Read, Seek};
+use std::process::Command;
+
+use libseccomp::{ScmpAction, ScmpFilterContext, ScmpSyscall};
+
+use crate::harness::runtime::outcome;
+use crate::harness::{Bundle, Container, Outcome, runtime};
+
+/// `verb` of a container, on a kernel that does not know `call`.
+fn without(call: &str, mut command: Command) -> Outcome {
+    let program = filter(call);
+    #[allow(unsafe_code)]
+    // SAFETY: between fork and exec it makes one system call, on memory that was prepared before.
+    unsafe {
+        use std::os::unix::process::CommandExt;
+        command.pre_exec(move || load(&program));
+    }
+    outcome(command)
+}
+
+/// BPF that answers one call with ENOSYS.
+fn filter(call: &str) -> Vec<nix::libc::sock_filter> {
+    let mut filter = ScmpFilterContext::new(ScmpAction::Allow).unwrap();
+    let call = ScmpSyscall::from_name(call).unwrap();
+    filter.add_rule(ScmpAction::Errno(nix::libc::ENOSYS), call).unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    filter.export_bpf(&file).unwrap();
+    file.rewind().unwrap();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    let word = |bytes: &[u8]| u16::from_ne_bytes(bytes.try_into().unwrap());
+    let instructions = bytes.chunks_exact(8).map(|bytes| nix::libc::sock_filter {
+        code: word(&bytes[..2]),
+        jt: bytes[2],
+        jf: bytes[3],
+        k: u32::from_ne_bytes(bytes[4..].try_into().unwrap()),
+    });
+    instructions.collect()
+}
+
+/// Needs CAP_SYS_ADMIN: without it no_new_privs would have to be set, and newuidmap would be no use.
+#[allow(unsafe_code)]
+fn load(program: &[nix::libc::sock_filter]) -> std::io::Result<()> {
+    let program = nix::libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the program lives over the call and is as long as it says.
+    let result = unsafe {
+        nix::libc::prctl(nix::libc::PR_SET_SECCOMP, nix::libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0)
+    };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+fn run_without(call: &str) -> (Container, Outcome) {
+    let container = Container::new(Bundle::args(&["echo", "ran"]));
+    let outcome = without(call, container.verb("run", &[]));
+    (container, outcome)
+}
+
+/// What cannot be done without the call is not done: the error names it, and nothing is left.
+#[test]
+fn a_call_that_is_needed_is_named() {
+    need_root!("load a filter and keep its privileges");
+    only_rt!();
+    for call in [
+        "clone3",
+        "openat2",
+        "open_tree",
+        "move_mount",
+        "fsopen",
+        "fsconfig",
+        "fsmount",
+        "mount_setattr",
+        "close_range",
+        "execveat",
+    ] {
+        let (container, outcome) = run_without(call);
+        outcome.refused_with(&["(ENOSYS)", &format!("rt needs {call} of Linux ")]);
+        container.assert_nothing_left();
+    }
+}
+
+/// Nothing needs these: what they are used for is done in another way, or not at all on such a kernel.
+#[test]
+fn other_calls_have_a_fallback() {
+    need_root!("load a filter and keep its privileges");
+    for call in ["statx", "faccessat2", "memfd_create", "fchmodat2", "pidfd_open", "pidfd_send_signal", "keyctl"] {
+        assert_eq!(run_without(call).1.ok().stdout, "ran\n", "{call}");
+    }
+}
+
+/// exec needs no mount of its own: where the binary's cannot be cloned, a copy in memory protects it.
+#[test]
+fn exec_works_without_the_mount_calls() {
+    need_root!("load a filter and keep its privileges");
+    let container = Container::new(Bundle::sleeping());
+    container.launch();
+    for call in ["open_tree", "mount_setattr", "fsopen", "move_mount", "openat2"] {
+        let mut command = container.command();
+        command.args(["exec", &container.id, "echo", "ran"]);
+        assert_eq!(without(call, command).ok().stdout, "ran\n", "{call}");
+    }
+}
+
+/// Signals go by pidfd alone: without it the container stays as it is, and can be deleted where the call is there.
+#[test]
+fn without_pidfds_nothing_is_killed() {
+    need_root!("load a filter and keep its privileges");
+    only_rt!();
+    let container = Container::new(Bundle::sleeping());
+    container.launch();
+    for call in ["pidfd_open", "pidfd_send_signal"] {
+        for verb in [&["kill"][..], &["delete", "--force"]] {
+            let mut command = container.command();
+            command.args(verb).arg(&container.id);
+            without(call, command).refused_with(&[&format!("rt needs {call} of Linux 5.")]);
+        }
+    }
+    assert_eq!(container.status(), "running");
+    container.delete_force().ok();
+    container.assert_nothing_left();
+}
+
+/// A kernel that is too old altogether is not tried: setarch(8) makes ours look like one.
+#[test]
+fn an_old_kernel_is_refused() {
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]));
+    let mut command = Command::new("setarch");
+    command.args(["--uname-2.6", "--"]).arg(&runtime().path).arg("--root").arg(container.root());
+    command.arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
+    outcome(command).refused_with(&["this is Linux 2.6: rt needs Linux 5.12"]);
+    container.assert_nothing_left();
+}

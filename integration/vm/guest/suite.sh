@@ -1,0 +1,72 @@
+#!/bin/sh
+# suite.sh MODE [TEST...]   the end-to-end tests, in the guest; its last line is a summary.
+#
+#   v2             as root, cgroups by cgroupfs
+#   systemd        as root, cgroups by systemd            (boot.sh --systemd)
+#   rootless       as user 1000, in a delegated cgroup    (boot.sh --systemd)
+#   rootless-bare  as user 1000, with no cgroup to write in
+#   selinux, selinux-enforcing  as root, under Debian's policy   (boot.sh --systemd --append ...)
+# RUNTIME=crun or runc tests the guest's own ones instead of ours.
+set -u
+umask 022
+mode=$1; shift
+here=$(cd "$(dirname "$0")/../../.." && pwd -P)
+RUNTIME=${RUNTIME:-$here/bin/rt}
+case $RUNTIME in */*) ;; *) RUNTIME=$(command -v "$RUNTIME") ;; esac
+export RUNTIME RT_CONTAINED=guest RT_SKIP_LOG=/tmp/skipped RT_BUSYBOX=/usr/bin/busybox TMPDIR=/tmp
+: > $RT_SKIP_LOG
+chmod 666 $RT_SKIP_LOG
+
+case $mode in
+    v2) ;;
+    systemd) export RT_MODE=systemd ;;
+    rootless*) export RT_MODE=rootless ;;
+    # The policy knows a runtime by the label of its file, and lets it handle files of containers, not just any.
+    selinux*)
+        TMPDIR=/var/lib/rt-tests
+        mkdir -m 1777 $TMPDIR
+        chcon -t container_file_t $TMPDIR
+        cp "$RUNTIME" /usr/local/bin/
+        RUNTIME=/usr/local/bin/${RUNTIME##*/}
+        chcon -t container_engine_exec_t "$RUNTIME" ;;
+esac
+
+# as_user COMMAND...   with the environment that a login gives
+as_user() {
+    runuser -u tester -- env HOME=/home/tester XDG_RUNTIME_DIR=/run/user/1000 \
+        DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus "$@"
+}
+tests() { "$here/bin/integration" --test-threads 4 "$@"; }
+run() {
+    case $mode in
+        v2|systemd|selinux*) tests "$@" ;;
+        rootless-bare) as_user "$here/bin/integration" --test-threads 4 "$@" ;;
+        # A service of the user's own systemd: its cgroup is his. The tests go into a leaf of it, and hand it on.
+        rootless) as_user systemd-run --user --quiet --pipe --wait --property=Delegate=yes \
+            --setenv=RUNTIME --setenv=RT_CONTAINED --setenv=RT_SKIP_LOG --setenv=RT_BUSYBOX --setenv=RT_MODE --setenv=TMPDIR \
+            sh "$here/integration/vm/guest/suite.sh" delegated "$@" ;;
+    esac
+}
+
+if [ "$mode" = delegated ]; then
+    RT_CGROUP=$(sed -n s/^0:://p /proc/self/cgroup); export RT_CGROUP
+    mkdir "/sys/fs/cgroup$RT_CGROUP/tests"
+    echo 0 > "/sys/fs/cgroup$RT_CGROUP/tests/cgroup.procs"
+    for controller in $(cat "/sys/fs/cgroup$RT_CGROUP/cgroup.controllers"); do
+        echo "+$controller" > "/sys/fs/cgroup$RT_CGROUP/cgroup.subtree_control"
+    done
+    cd /tmp && tests "$@"
+    exit
+fi
+
+run "$@" > /tmp/result 2>&1
+code=$?
+grep -v '^test .* \.\.\. ok$' /tmp/result
+# A skipped test passes for libtest: it is no proof, and counts apart.
+count() { sed -n "s/^test result: .*[ .]\([0-9]*\) $1;.*/\1/p" /tmp/result | tail -n 1; }
+passed=$(count passed) failed=$(count failed) skipped=$(sort -u $RT_SKIP_LOG | wc -l)
+sed 's/^[^ ]*: //' $RT_SKIP_LOG | sort | uniq -c | sort -rn | sed 's/^/skipped/'
+if [ "$mode" = v2 ] && [ $# = 0 ] && [ "${RUNTIME##*/}" = rt ]; then sh "$here/integration/vm/smoke.sh" "$RUNTIME" || code=1; fi
+[ -n "$passed" ] || { echo "vm $mode: the tests did not end (exit code $code)"; exit 1; }
+echo "vm $mode: $((passed - skipped)) passed, $failed failed, $skipped skipped ($(basename "$RUNTIME"), $(cut -d. -f1 /proc/uptime) s)"
+exit $code
