@@ -125,6 +125,19 @@ fn what_is_not_named_is_denied_by_default() {
     assert_eq!(Container::new(bundle).run().ok().stdout, "made\n");
 }
 
+/// A warning has the place of what is left out.
+#[test]
+fn what_has_no_effect_is_said() {
+    only_rt!();
+    let mut rule = deny_mkdir("SCMP_ACT_ERRNO");
+    rule["names"] = json!(["mkdir", "a_call_of_the_future"]);
+    let bundle = with_rule("true", rule).set("/linux/seccomp/flags", json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]));
+    let outcome = Container::new(bundle).run().ok();
+    for line in ["config.json: /linux/seccomp/syscalls/0/names: ", "config.json: /linux/seccomp/flags/0: "] {
+        assert!(outcome.stderr.contains(line), "{outcome:?}");
+    }
+}
+
 /// The filter is on the program, and on what exec starts.
 #[test]
 fn exec_has_the_filter_too() {

@@ -75,7 +75,7 @@ mod tests {
                 refuses_unknown: true,
             };
             let plan = plan_seccomp(&serde_json::from_value(profile).unwrap(), &host).unwrap();
-            assert_eq!(plan.warnings, Vec::<String>::new());
+            assert_eq!(plan.warnings.len(), 0);
         }
     }
 

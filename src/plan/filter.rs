@@ -125,7 +125,7 @@ fn actions() -> Vec<LinuxSeccompAction> {
 
 fn check(plan: &SeccompPlan, native: Arch, faults: &mut Faults) {
     for warning in &plan.warnings {
-        faults.warn("/linux/seccomp", warning.as_str());
+        faults.warn(warning.pointer.as_str(), warning.reason.as_str());
     }
     if let Some(obstacle) = plan.obstacles.first() {
         let (call, action) = (&obstacle.syscall, &obstacle.action);

@@ -69,7 +69,7 @@ pub(super) fn plan_flags(
     seccomp: &LinuxSeccomp,
     supported: SeccompFlags,
     notifies: bool,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<SeccompFault>,
 ) -> Result<SeccompFlags, SeccompFault> {
     let mut flags = SeccompFlags::default();
     for (index, wanted) in seccomp.flags().iter().flatten().enumerate() {
@@ -79,7 +79,8 @@ pub(super) fn plan_flags(
             return Err(SeccompFault::new(pointer, format!("the kernel does not have {name}")));
         }
         if flag == SeccompFlags::WAIT_KILLABLE_RECV && !notifies {
-            warnings.push(format!("{pointer}: {name} has no effect, no rule uses SCMP_ACT_NOTIFY"));
+            let reason = format!("{name} has no effect, no rule uses SCMP_ACT_NOTIFY");
+            warnings.push(SeccompFault::new(pointer, reason));
             continue;
         }
         flags |= flag;

@@ -68,8 +68,8 @@ pub struct SeccompPlan {
     pub listener: Option<Listener>,
     /// The system calls of [`SeccompHost::still_needed`] that the filter does not simply let pass.
     pub obstacles: Vec<Obstacle>,
-    /// What was left out, in words for the user.
-    pub warnings: Vec<String>,
+    /// What was left out.
+    pub warnings: Vec<SeccompFault>,
 }
 
 /// The seccomp agent.
@@ -148,7 +148,7 @@ struct Compiled {
     /// Native first.
     architectures: Vec<Rules>,
     notifies: bool,
-    warnings: Vec<String>,
+    warnings: Vec<SeccompFault>,
 }
 
 impl Compiled {
@@ -180,14 +180,12 @@ impl Compiled {
         }
         let groups = alternatives(args);
         if groups.len() > 1 {
-            self.warnings.push(format!(
-                "{}: compares an argument more than once, so any one of its comparisons is enough",
-                pointer("args")
-            ));
+            let reason = "compares an argument more than once, so any one of its comparisons is enough";
+            self.warnings.push(SeccompFault::new(pointer("args"), reason));
         }
         if action == self.default && !args.is_empty() {
-            let pointer = pointer("action");
-            self.warnings.push(format!("{pointer}: is the default action anyway, the rule has no effect"));
+            let reason = "is the default action anyway, the rule has no effect";
+            self.warnings.push(SeccompFault::new(pointer("action"), reason));
         }
         let entry = |wide| Entry {
             index,
@@ -204,7 +202,7 @@ impl Compiled {
                 if host.refuses_unknown {
                     return Err(SeccompFault::new(pointer("names"), reason));
                 }
-                self.warnings.push(format!("{}: {reason}, skipped", pointer("names")));
+                self.warnings.push(SeccompFault::new(pointer("names"), format!("{reason}, skipped")));
                 continue;
             };
             self.notifies |= action == action::NOTIFY;

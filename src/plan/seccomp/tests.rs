@@ -63,7 +63,7 @@ fn answer_number(plan: &SeccompPlan, arch: &Architecture, number: u32, given: &[
 fn dockers_profile_takes_less_than_400_instructions() {
     let plan = try_plan(serde_json::to_value(docker()).expect("JSON")).expect("a plan");
     assert!(plan.program.len() < 400, "{}", plan.program.len());
-    assert_eq!(plan.warnings, Vec::<String>::new());
+    assert_eq!(plan.warnings.len(), 0);
     assert_eq!(plan.listener, None);
 }
 
@@ -189,9 +189,15 @@ fn the_caller_may_name_the_agent_and_forbid_unknown_names() {
     let named = SeccompHost { receiver: Some(Path::new("/named")), ..host(Arch::ScmpArchX86_64, &actions) };
     let plan = plan_seccomp(&profile, &named).expect("a plan");
     assert_eq!(plan.listener, Some(Listener { path: "/named".into(), metadata: Some("m".to_owned()) }));
-    assert_eq!(plan.warnings, ["/linux/seccomp/syscalls/0/names: no system call is named \"no_such_call\", skipped"]);
+    assert_eq!(lines(&plan.warnings), [SKIPPED]);
     let fault = plan_seccomp(&profile, &SeccompHost { refuses_unknown: true, ..named }).expect_err("a fault");
     assert_eq!(fault.to_string(), "/linux/seccomp/syscalls/0/names: no system call is named \"no_such_call\"");
+}
+
+const SKIPPED: &str = "/linux/seccomp/syscalls/0/names: no system call is named \"no_such_call\", skipped";
+
+fn lines(warnings: &[SeccompFault]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -204,7 +210,7 @@ fn calls_newer_than_the_profile_do_not_exist() {
     let profile: LinuxSeccomp =
         serde_json::from_value(json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})).expect("a profile");
     let x86 = plan(&profile, &[Arch::ScmpArchX86_64, Arch::ScmpArchX32]);
-    assert_eq!(x86.warnings, ["/linux/seccomp/syscalls/0/names: no system call is named \"no_such_call\", skipped"]);
+    assert_eq!(lines(&x86.warnings), [SKIPPED]);
     let arm = plan(&profile, &[Arch::ScmpArchArm]);
     let mips = plan(&profile, &[Arch::ScmpArchMips]);
     for (plan, name, number, wanted) in [
@@ -310,7 +316,7 @@ fn an_argument_compared_twice_makes_alternatives() {
     for (arg, wanted) in [(5, "TRAP"), (9, "TRAP"), (7, "ALLOW")] {
         assert_eq!(answer(&plan, "x86_64", "read", &[arg]), wanted, "{arg}");
     }
-    assert!(plan.warnings[0].starts_with("/linux/seccomp/syscalls/0/args: "), "{:?}", plan.warnings);
+    assert!(plan.warnings[0].pointer == "/linux/seccomp/syscalls/0/args", "{:?}", plan.warnings);
 }
 
 #[test]
