@@ -11,6 +11,7 @@ mod cmd;
 mod confine;
 mod console;
 mod criu;
+mod dbus;
 mod error;
 mod host;
 mod log;

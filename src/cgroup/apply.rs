@@ -7,22 +7,29 @@ use anyhow::{Context, bail};
 use nix::errno::Errno;
 
 use super::patience::Patience;
-use super::{Cgroup, devices, file};
+use super::{Cgroup, devices, file, systemd};
 use crate::host::cgroup::Version;
-use crate::plan::cgroup::{MemoryCheck, OnMissing, ResourcePlan, ResourceWrite};
+use crate::plan::cgroup::{CpuMax, MemoryCheck, OnMissing, ResourcePlan, ResourceWrite, properties_of};
 
 /// How long the memory in use may stay above a new limit.
 const BUSY_LIMIT: Duration = Duration::from_millis(5);
 
 /// Applies a plan to the container's cgroups, in its order.
+///
+/// Where there is a unit, systemd is told as well: it writes what it knows of again whenever it likes. The files are
+/// written in spite of that, because systemd only logs what the kernel refuses, and because of what it rounds.
 pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
     if let Some(check) = &resources.memory_check
-        && let Some(directory) = &cgroup.paths.v2
+        && let Some(directory) = cgroup.paths.v2_limits()
     {
         check_memory(directory, check)?;
     }
+    let properties = match &cgroup.paths.unit {
+        Some(_) if !cgroup.unit_has_limits => properties_of(&resources.writes, cpu_max(cgroup)),
+        _ => Vec::new(),
+    };
     if let Some(plan) = &resources.devices {
-        if let Some(directory) = &cgroup.paths.v2 {
+        if let Some(directory) = cgroup.paths.v2_limits() {
             devices::apply_program(directory, plan)?;
         }
         if !cgroup.device_lines_stand
@@ -31,6 +38,18 @@ pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
             devices::apply_lines(directory, plan)?;
         }
     }
+    apply_writes(cgroup, resources)?;
+    match &cgroup.paths.unit {
+        Some(unit) if !properties.is_empty() => {
+            // What the kernel refuses, systemd is not told at all; what systemd rounds is written again.
+            systemd::update(unit, &properties)?;
+            apply_writes(cgroup, resources)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn apply_writes(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
     let mut later = Vec::new();
     for write in &resources.writes {
         match apply_write(cgroup, write) {
@@ -39,6 +58,19 @@ pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
         }
     }
     later.into_iter().try_for_each(|write| explain(cgroup, write, apply_write(cgroup, write)))
+}
+
+/// What systemd's unit of measure is made of.
+fn cpu_max(cgroup: &Cgroup) -> CpuMax {
+    let read = |directory: Option<&Path>, name: &str| file::read_value(&directory?.join(name)).ok();
+    match cgroup.paths.v1_directory("cpu") {
+        None => CpuMax::default().and(&read(cgroup.paths.v2_limits(), "cpu.max").unwrap_or_default()),
+        Some(directory) => {
+            let [quota, period] = ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+                .map(|name| read(Some(directory), name).unwrap_or_default().trim().replace("-1", "max"));
+            CpuMax::default().and(&format!("{quota} {period}"))
+        }
+    }
 }
 
 /// A limit below what is in use kills on v2; who asked for the check wants v1's refusal.
@@ -57,7 +89,7 @@ fn check_memory(directory: &Path, check: &MemoryCheck) -> anyhow::Result<()> {
 pub fn directory_of<'a>(cgroup: &'a Cgroup, write: &ResourceWrite) -> Option<&'a Path> {
     match write.version {
         Version::V1 => cgroup.paths.v1_directory(&write.controller),
-        Version::V2 => cgroup.paths.v2.as_deref(),
+        Version::V2 => cgroup.paths.v2_limits(),
     }
 }
 

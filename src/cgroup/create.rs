@@ -10,7 +10,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
 use super::join::JoinFds;
-use super::{CgroupPaths, controllers, delegate, devices, file, freeze};
+use super::systemd::{self, Start, Systemd};
+use super::{CgroupPaths, Unit, controllers, delegate, devices, file, freeze};
+use crate::host::cgroup::Layout;
 use crate::plan::cgroup::{CgroupPlan, ResourcePlan};
 
 /// How often a directory is made again when a parent vanishes meanwhile: another runtime may tidy up.
@@ -25,6 +27,10 @@ pub struct Cgroup {
     joins: JoinFds,
     /// The rules of v1 stand already: they were written before anyone could join.
     pub(super) device_lines_stand: bool,
+    /// systemd, where it is to start a unit.
+    systemd: Option<Systemd>,
+    /// It has been given the limits with the unit.
+    pub(super) unit_has_limits: bool,
 }
 
 impl Cgroup {
@@ -70,6 +76,58 @@ impl Cgroup {
         self.joins.join_self()
     }
 
+    /// Has systemd start the unit of the container with its init in it; on v2 only now there is a cgroup.
+    ///
+    /// # Errors
+    /// What systemd says, or that it says nothing; and what could not be made in the unit's cgroup.
+    pub fn start_unit(&mut self, plan: &CgroupPlan, pid: i32, layout: &Layout) -> anyhow::Result<()> {
+        let (Some(scope), Some(mut systemd)) = (&plan.scope, self.systemd.take()) else { return Ok(()) };
+        let mut unit = Unit { name: scope.unit.clone(), user_bus: systemd.user_bus.clone(), ..Unit::default() };
+        match systemd.start(scope, pid) {
+            Start::Done => {}
+            Start::Refused(error) => return Err(error),
+            Start::Unknown(error) => {
+                // Without a directory: it is stopped whatever it has come to.
+                self.paths.unit = Some(unit);
+                return Err(error);
+            }
+        }
+        self.paths.unit = Some(unit.clone());
+        self.unit_has_limits = true;
+        if scope.is_slice() {
+            let inside = systemd.slice_directory(&unit.name)?;
+            let tree = layout.unified().context("a container in a slice needs cgroup v2")?;
+            systemd::move_process(&tree.mount.join(inside), pid)?;
+        }
+        unit.directory = systemd::locate(pid, &unit.name, layout)?;
+        unit.inode =
+            systemd::inode_of(&unit.directory).with_context(|| format!("stat {}", unit.directory.display()))?;
+        let mut directory = unit.directory.clone();
+        self.paths.unit = Some(unit);
+        if !matches!(layout, Layout::Unified(_)) {
+            return Ok(());
+        }
+        self.paths.v2 = Some(directory.clone());
+        if let Some(unified) = &plan.unified {
+            controllers::enable(&directory, unified, &plan.resources)?;
+        }
+        if let Some(name) = &scope.subgroup {
+            directory = systemd::make_subgroup(&directory, name, pid)?;
+            self.paths.v2 = Some(directory.clone());
+        }
+        if let Some(name) = &scope.delegated {
+            let below = directory.join(name);
+            mkdir(&below, Mode::from_bits_truncate(0o755)).with_context(|| format!("mkdir {}", below.display()))?;
+            plan.owner.map_or(Ok(()), |owner| delegate::give(&below, owner))?;
+        }
+        plan.owner.map_or(Ok(()), |owner| delegate::give(&directory, owner))
+    }
+
+    /// Lets go of systemd: a clone has no business with it.
+    pub fn forget_systemd(&mut self) {
+        self.systemd = None;
+    }
+
     /// Closes what `v2_fd` and `join_self` need.
     pub fn close_join_fds(&mut self) {
         self.joins = JoinFds::default();
@@ -89,8 +147,14 @@ impl Cgroup {
     /// What stays in spite of that.
     pub fn undo(&mut self) -> anyhow::Result<()> {
         self.close_join_fds();
+        self.systemd = None;
         let made = std::mem::take(&mut self.made);
         let mut own = self.paths.clone();
+        let stopped = match own.unit.take() {
+            Some(unit) if unit.inode == 0 => systemd::stop_unknown(&unit),
+            Some(unit) => systemd::stop(&unit),
+            None => Ok(()),
+        };
         own.v1.retain(|(_, directory)| made.contains(directory));
         own.v2 = own.v2.filter(|directory| made.contains(directory));
         let removed = if own.is_empty() {
@@ -102,10 +166,14 @@ impl Cgroup {
             // Another container may have moved below a parent that we made: then it stays.
             let _ = super::remove::remove_directory(directory);
         }
-        removed
+        stopped.and(removed)
     }
 
     fn make(&mut self, plan: &CgroupPlan) -> anyhow::Result<()> {
+        if let Some(scope) = &plan.scope {
+            // Before there is anything to undo: whether systemd can be reached is known soon.
+            self.systemd = Some(Systemd::open(scope.manager)?);
+        }
         for (controllers, directory) in &plan.paths.v1 {
             let has = |name: &str| controllers.split(',').any(|c| c == name);
             let new = match self.make_directory(directory, has("cpuset")) {

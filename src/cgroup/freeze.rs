@@ -129,7 +129,7 @@ mod tests {
         let none = CgroupPaths::default();
         assert!(!is_frozen(&none).unwrap());
         assert!(freeze(&none).is_err() && thaw(&none).is_err());
-        let gone = CgroupPaths { v1: vec![("freezer".into(), "/nonexistent".into())], v2: None };
+        let gone = CgroupPaths { v1: vec![("freezer".into(), "/nonexistent".into())], ..CgroupPaths::default() };
         assert!(!is_frozen(&gone).unwrap());
     }
 }

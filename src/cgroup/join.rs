@@ -109,6 +109,16 @@ impl JoinFds {
     }
 }
 
+/// Takes the calling process into a cgroup below the container's own.
+///
+/// # Errors
+/// The kernel's.
+pub fn enter_below(paths: &CgroupPaths, name: &str) -> anyhow::Result<()> {
+    let Some(directory) = &paths.v2 else { bail!("the container has no cgroup v2") };
+    let path = directory.join(name).join("cgroup.procs");
+    file::write(&path, "0").with_context(|| format!("join {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testbed::{Testbed, skip};

@@ -71,6 +71,10 @@ pub(super) fn children(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// # Errors
 /// The kernel's. A process that is gone already is no error.
 pub fn kill_all(paths: &CgroupPaths, signal: Signal) -> anyhow::Result<()> {
+    if paths.unit.as_ref().is_some_and(|unit| !unit.is_there()) {
+        // A unit ends with its last process, and another may have its name by now.
+        return Ok(());
+    }
     if signal != Signal::SIGKILL {
         return signal_each(paths, signal).map(drop);
     }
@@ -81,7 +85,7 @@ pub fn kill_all(paths: &CgroupPaths, signal: Signal) -> anyhow::Result<()> {
     if by_kernel {
         if !paths.v1.is_empty() {
             // A process with write access to cgroup2 can leave that tree alone, and stay in those of v1.
-            signal_each(&CgroupPaths { v1: paths.v1.clone(), v2: None }, signal)?;
+            signal_each(&CgroupPaths { v1: paths.v1.clone(), ..CgroupPaths::default() }, signal)?;
         }
         return thaw_v1(paths);
     }

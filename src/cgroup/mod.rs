@@ -11,14 +11,16 @@ mod join;
 mod kill;
 mod patience;
 mod remove;
+mod systemd;
 #[cfg(test)]
 mod testbed;
 mod update;
 
-pub use crate::plan::cgroup::CgroupPaths;
+pub use crate::plan::cgroup::{CgroupPaths, Unit};
 pub use create::{Cgroup, refuse_used};
 pub use freeze::{freeze, is_frozen, thaw};
-pub use join::JoinFds;
+pub use join::{JoinFds, enter_below};
 pub use kill::{kill_all, pids};
 pub use remove::{remove, remove_except};
+pub use systemd::attach;
 pub use update::{Undo, update};

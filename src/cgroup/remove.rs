@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use nix::errno::Errno;
 
 use super::patience::Patience;
-use super::{CgroupPaths, file, kill};
+use super::{CgroupPaths, file, kill, systemd};
 
 /// How long dying processes may take to leave.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -28,9 +28,18 @@ pub fn remove(paths: &CgroupPaths) -> anyhow::Result<()> {
 /// # Errors
 /// As those of `remove`.
 pub fn remove_except(paths: &CgroupPaths, kept: &[PathBuf]) -> anyhow::Result<()> {
-    let mut patience = Patience::new(LIMIT);
     let mut faults = Vec::new();
-    for directory in paths.directories() {
+    if let Some(unit) = &paths.unit {
+        if !unit.is_there() && paths.v1.is_empty() {
+            // It has ended with its last process; a cgroup of this name would be somebody else's.
+            return Ok(());
+        }
+        faults.extend(systemd::stop(unit).err());
+    }
+    let mut patience = Patience::new(LIMIT);
+    // What a unit leaves: it has a cgroup below it sometimes, or systemd did not answer.
+    let of_unit = paths.unit.iter().filter(|unit| unit.is_there()).map(|unit| unit.directory.as_path());
+    for directory in paths.directories().chain(of_unit) {
         let removed = if kept.iter().any(|kept| kept == directory) {
             kill::children(directory)
                 .and_then(|children| children.iter().try_for_each(|child| remove_tree(child, &mut patience)))

@@ -39,7 +39,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let settings = dump_settings(matches)?;
     let spec = Spec::from_text(state.bundle.clone(), container.config_text()?)?;
     // The faults were found when it was created.
-    let (plan, _) = Plan::examine(&spec, &host, id, driver(globals)?);
+    let (plan, _) = Plan::examine(&spec, &host, id, driver(globals, &host));
     dump(&state, &plan, &images, &settings).with_context(|| format!("checkpoint {id:?}"))?;
     if !settings.leave_running && !settings.pre_dump {
         destroy(&globals.log, container, &state, None)?;

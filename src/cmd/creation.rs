@@ -11,7 +11,7 @@ use crate::error::Faults;
 use crate::host::Host;
 use crate::netdev;
 use crate::plan::Plan;
-use crate::plan::cgroup::Driver;
+use crate::plan::cgroup::{Driver, Manager};
 use crate::plan::namespaces::Namespace;
 use crate::plan::namespaces::NamespacePlan;
 use crate::rdt;
@@ -48,7 +48,7 @@ impl Request {
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let bundle = path("bundle").unwrap_or_else(|| PathBuf::from("."));
         let host = Host::read()?;
-        let (found, faults) = examine(&bundle, path("config").as_deref(), &host, id.as_str(), driver(globals)?);
+        let (found, faults) = examine(&bundle, path("config").as_deref(), &host, id.as_str(), driver(globals, &host));
         let (spec, mut plan) = match found {
             Some(found) => faults.into_result(found)?,
             None => return Err(faults.into()),
@@ -148,14 +148,20 @@ pub fn examine(
 }
 
 /// Which cgroup driver the flags ask for.
-pub fn driver(globals: &Globals) -> anyhow::Result<Driver> {
-    Ok(match globals.cgroup_manager {
+///
+/// In a user namespace root is either the first user of a whole system of its own, whose systemd belongs to it, or
+/// a user of the machine in disguise, as podman has it: that one has a systemd of their own.
+pub fn driver(globals: &Globals, host: &Host) -> Driver {
+    use std::os::unix::fs::MetadataExt;
+    match globals.cgroup_manager {
         CgroupManager::Cgroupfs => Driver::Cgroupfs,
         CgroupManager::Disabled => Driver::Disabled,
         CgroupManager::Systemd => {
-            bail!("--systemd-cgroup: this rt has no systemd driver yet; use --cgroup-manager cgroupfs")
+            let owns_system = || std::fs::metadata("/run/systemd").is_ok_and(|directory| directory.uid() == 0);
+            let is_root = host.euid == 0 && (!host.in_user_namespace || owns_system());
+            Driver::Systemd(if is_root { Manager::System } else { Manager::User })
         }
-    })
+    }
 }
 
 /// How many descriptors the container keeps: those of `--preserve-fds`, and those of socket activation.

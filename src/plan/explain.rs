@@ -45,6 +45,9 @@ impl Plan {
         let new = self.namespaces.all().into_iter().filter(|(namespace, ..)| namespace.is_new());
         let new: Vec<_> = new.map(|(_, _, name)| name).collect();
         lines.add("clone", format!("clone3, new namespaces [{}]", new.join(" ")));
+        if let Some(scope) = &cgroup.scope {
+            scope.to_string().lines().for_each(|line| lines.add("scope", line));
+        }
         for (file, mappings) in [("uid_map", &self.namespaces.uid_mappings), ("gid_map", &self.namespaces.gid_mappings)]
         {
             if self.namespaces.user.is_new() {

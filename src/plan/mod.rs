@@ -91,9 +91,10 @@ impl Plan {
 
     /// Whether the cgroup namespace is made by INIT itself, after it has entered its cgroup.
     ///
-    /// On v2, clone3 puts the process into its cgroup and roots the namespace there in one go.
+    /// On v2, clone3 puts the process into its cgroup and roots the namespace there in one go, unless systemd moves it.
     pub fn unshares_cgroup_in_init(&self, host: &Host) -> bool {
-        self.namespaces.cgroup.is_new() && !matches!(host.cgroup, Layout::Unified { .. })
+        let joins_later = self.cgroup.scope.is_some() || !matches!(host.cgroup, Layout::Unified { .. });
+        self.namespaces.cgroup.is_new() && joins_later
     }
 
     /// Whether INIT waits for the runtime between the namespaces and pivot_root: for hooks, or for network devices,

@@ -78,7 +78,7 @@ pub struct Init<'a> {
     /// The container's cgroup, to enter it.
     pub cgroup: Option<Cgroup>,
     /// Where the container's cgroups are, for cgroup mounts.
-    pub cgroup_paths: &'a CgroupPaths,
+    pub cgroup_paths: CgroupPaths,
     /// Descriptors that were opened with the runtime's privilege.
     pub prepared: Option<Prepared>,
     /// The host's procfs.
@@ -150,10 +150,21 @@ impl Init<'_> {
         if let Some(cgroup) = self.cgroup.take() {
             drop(cgroup);
         }
+        let scope = self.plan.cgroup.scope.as_ref();
+        if scope.is_some() {
+            match self.channel.receive()? {
+                Some(Message::CgroupReady { paths }) => self.cgroup_paths = CgroupPaths::from_bytes(&paths),
+                other => bail!(unexpected(other.as_ref())),
+            }
+        }
         if self.plan.unshares_cgroup_in_init(self.host) {
             unshare(CloneFlags::CLONE_NEWCGROUP).context("unshare the cgroup namespace")?;
         }
-        Ok(())
+        match scope.and_then(|scope| scope.delegated.as_ref()) {
+            // After the namespace, of which the cgroup that has the limits is the root.
+            Some(name) => crate::cgroup::enter_below(&self.cgroup_paths, name),
+            None => Ok(()),
+        }
     }
 
     fn set_loopback_up(&mut self) -> anyhow::Result<()> {
@@ -179,7 +190,7 @@ impl Init<'_> {
     }
 
     fn mount(&mut self) -> anyhow::Result<()> {
-        let context = MountContext { cgroup: self.cgroup_paths, layout: &self.host.cgroup };
+        let context = MountContext { cgroup: &self.cgroup_paths.clone(), layout: &self.host.cgroup };
         let mut prepared = self.prepared.take().unwrap_or_default();
         let plan = &self.plan.rootfs;
         self.root()?.apply_mounts(plan, &mut prepared, &context)

@@ -19,7 +19,7 @@ use super::runtime::{clone, wait_for_end};
 use super::settings::Settings;
 use super::sync::{Channel, Message};
 use super::{failure, init};
-use crate::cgroup::{CgroupPaths, JoinFds};
+use crate::cgroup::{self, CgroupPaths, JoinFds};
 use crate::confine::{credentials, limits};
 use crate::host::Host;
 use crate::plan::namespaces::NamespacePlan;
@@ -83,6 +83,8 @@ pub struct Join<'a> {
     channel: Option<Channel>,
     program: Option<Program>,
     joined: CloneFlags,
+    /// It was cloned outside of the container's cgroup.
+    is_outside: bool,
 }
 
 /// A process that was started in a container.
@@ -122,6 +124,7 @@ impl<'a> Join<'a> {
             channel: None,
             program: None,
             joined: CloneFlags::empty(),
+            is_outside: false,
         }
     }
 
@@ -162,11 +165,19 @@ impl<'a> Join<'a> {
                     channel.send(&Message::Committed)?;
                 }
                 Some(Message::Executing) => is_executing = true,
+                Some(Message::CgroupPlease) => self.move_into_cgroup(pid, channel)?,
                 // The socket closes when the program is executed.
                 None if is_executing => return Ok(warnings),
                 other => return Err(failure::from_answer(other, "exec")),
             }
         }
+    }
+
+    fn move_into_cgroup(&self, pid: i32, channel: &Channel) -> anyhow::Result<()> {
+        if let Some((paths, _)) = self.cgroup_of {
+            cgroup::attach(paths, pid)?;
+        }
+        channel.send(&Message::CgroupReady { paths: Vec::new() })
     }
 
     /// Whether the user namespace gives the power to enter the others.
@@ -193,8 +204,14 @@ impl<'a> Join<'a> {
         let (Err(error), Some(cgroup), Some((paths, init))) = (&first, &mut self.cgroup, self.cgroup_of) else {
             return first;
         };
-        if !matches!(error.downcast_ref(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) {
-            return first;
+        match error.downcast_ref() {
+            Some(Errno::EBUSY | Errno::EOPNOTSUPP) => {}
+            // A user's login is outside of what is delegated to them: nobody but systemd moves a process from there.
+            Some(Errno::EACCES | Errno::EPERM) if paths.unit.is_some() => {
+                self.is_outside = true;
+                return clone(flags, None);
+            }
+            _ => return first,
         }
         cgroup.retry_where_init_is(paths, &self.host.cgroup, init)?;
         clone(flags, cgroup.v2_fd())
@@ -269,6 +286,14 @@ impl<'a> Join<'a> {
     }
 
     fn join_cgroup(&mut self) -> anyhow::Result<()> {
+        if self.is_outside {
+            let channel = self.channel()?;
+            channel.send(&Message::CgroupPlease)?;
+            match channel.receive()? {
+                Some(Message::CgroupReady { .. }) => {}
+                other => anyhow::bail!("the runtime sent {other:?} instead of CgroupReady"),
+            }
+        }
         self.cgroup.take().map_or(Ok(()), |cgroup| cgroup.join_self())?;
         limits::apply_cpus(self.process.exec_cpus_final.as_ref())
     }

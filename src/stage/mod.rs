@@ -22,6 +22,7 @@ pub mod start;
 pub mod sync;
 pub mod teardown;
 pub mod undo;
+mod unit;
 
 /// One step of a stage: its name, as in traces and errors, and what is done.
 type Step<S> = (&'static str, fn(&mut S) -> anyhow::Result<()>);

@@ -30,7 +30,11 @@ impl<'a> Restore<'a> {
         ("console", |restore| restore.runtime.connect_console()),
         ("cgroup", |restore| restore.runtime.make_cgroup()),
         // CRIU brings the limits of then; those of config.json win.
-        ("resources", |restore| restore.runtime.apply_limits()),
+        ("resources", |restore| match restore.runtime.plan.cgroup.scope {
+            // Not before there is a process.
+            Some(_) => Ok(()),
+            None => restore.runtime.apply_limits(),
+        }),
         ("mount points", Self::make_mount_points),
         ("criu", Self::run_criu),
     ];
@@ -115,6 +119,11 @@ impl Restore<'_> {
             // As when the container was created: the namespaces are there, the root is not entered yet.
             "setup-namespaces" => {
                 let runtime = &mut self.runtime;
+                // It is alone still: the rest of the container comes to be where it is.
+                if runtime.plan.cgroup.scope.is_some() {
+                    runtime.start_unit(event.pid)?;
+                    runtime.apply_limits()?;
+                }
                 runtime.hooks_have_begun = true;
                 let state = runtime.state.for_hook(Status::Creating, event.pid);
                 let hooks = &runtime.plan.hooks;

@@ -41,6 +41,8 @@ impl<'a> Runtime<'a> {
         // With the runtime's privilege and in its namespaces: INIT may have neither.
         ("descriptors", Self::open_descriptors),
         ("clone", Self::clone_init),
+        // A scope cannot be empty, so it is started with INIT in it; with the runtime's ids still, which systemd knows.
+        ("scope", |runtime| runtime.pid().and_then(|pid| runtime.start_unit(pid))),
         ("id maps", Self::write_id_maps),
         // Its network namespace is there. INIT waits for it before pivot_root: hooks and sysctls are about them.
         ("network devices", Self::move_net_devices),
@@ -247,6 +249,9 @@ impl Runtime<'_> {
         self.container = None;
         // With our copy of the runtime's end open, its death would never be end of file.
         self.channel = None;
+        if let Some(cgroup) = &mut self.cgroup {
+            cgroup.forget_systemd();
+        }
         Init {
             plan: self.plan,
             host: self.host,
@@ -254,7 +259,7 @@ impl Runtime<'_> {
             channel,
             joins: std::mem::take(&mut self.joins),
             cgroup: self.cgroup.take(),
-            cgroup_paths: &self.state.cgroup,
+            cgroup_paths: std::mem::take(&mut self.state.cgroup),
             prepared: self.prepared.take(),
             procfs: self.procfs.take(),
             gate: self.gate.take(),
@@ -292,6 +297,7 @@ impl Runtime<'_> {
     }
 
     fn apply_resources(&mut self) -> anyhow::Result<()> {
+        self.report_unit()?;
         self.apply_limits()?;
         let pid = self.pid()?;
         self.rdt.as_ref().map_or(Ok(()), |rdt| rdt.join(pid))?;
@@ -306,8 +312,11 @@ impl Runtime<'_> {
     }
 
     /// Writes the limits of the cgroup.
-    pub(super) fn apply_limits(&mut self) -> anyhow::Result<()> {
-        self.cgroup.as_mut().map_or(Ok(()), |cgroup| cgroup.apply_resources(&self.plan.cgroup.resources))
+    pub(super) fn apply_limits(&self) -> anyhow::Result<()> {
+        let limits = &self.plan.cgroup.resources;
+        let applied = self.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.apply_resources(limits));
+        // systemd takes the cgroup of an init that has ended away.
+        applied.map_err(|error| self.hear_out(error))
     }
 
     /// Runs the runtime's hooks when INIT says so, and waits until it is ready; then its seccomp agent takes over.
@@ -385,23 +394,25 @@ impl Runtime<'_> {
     }
 
     /// Prefers INIT's own last words to an error that its end has caused.
-    fn hear_out(&self, error: anyhow::Error) -> anyhow::Error {
+    pub(super) fn hear_out(&self, error: anyhow::Error) -> anyhow::Error {
         // Without waiting: an INIT that lives waits for us.
-        match self.channel().ok().and_then(Channel::receive_now) {
-            Some(message @ Message::Failed { .. }) => failure::from_answer(Some(message), "clone"),
-            _ => error,
+        while let Some(message) = self.channel().ok().and_then(Channel::receive_now) {
+            if matches!(message, Message::Failed { .. }) {
+                return failure::from_answer(Some(message), "clone");
+            }
         }
+        error
     }
 
     pub(super) fn hook_state(&self, status: Status) -> Vec<u8> {
         self.state.for_hook(status, self.init.as_ref().map_or(0, |(pid, _)| *pid))
     }
 
-    fn container(&self) -> anyhow::Result<&Container> {
+    pub(super) fn container(&self) -> anyhow::Result<&Container> {
         self.container.as_ref().context("the state directory is not open")
     }
 
-    fn channel(&self) -> anyhow::Result<&Channel> {
+    pub(super) fn channel(&self) -> anyhow::Result<&Channel> {
         self.channel.as_ref().context("there is no channel to the container's init yet")
     }
 

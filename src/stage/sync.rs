@@ -5,7 +5,8 @@
 //!    ◀──────── IdMapPlease ───────────   only SETUP asks: whoever clones with CLONE_NEWUSER need not
 //!    ───────── IdMapDone ────────────▶   only with a new user namespace
 //!    ◀──────── Cloned{pid} ───────────   only SETUP: it has made INIT
-//!    ───────── CgroupReady ──────────▶   only where somebody else moves INIT (systemd)
+//!    ◀──────── CgroupPlease ──────────   only JOIN, where it could not be cloned into the cgroup
+//!    ───────── CgroupReady{paths} ───▶   only where somebody else moves INIT (systemd)
 //!    ◀──────── HooksPlease{pid} ──────   only with prestart, createRuntime or createContainer hooks
 //!    ───────── HooksDone{state} ─────▶
 //!    ◀──────── Notify{fd} ────────────   only with SCMP_ACT_NOTIFY: the next is seccomp(2)
@@ -39,8 +40,13 @@ pub enum Message {
         /// Pid of INIT.
         pid: i32,
     },
+    /// JOIN could not be cloned into the container's cgroup: somebody else must move it.
+    CgroupPlease,
     /// INIT is in its cgroup.
-    CgroupReady,
+    CgroupReady {
+        /// Where that is, as `CgroupPaths::to_bytes` writes it.
+        paths: Vec<u8>,
+    },
     /// The environment is made, the root not yet pivoted: it is the hooks' turn.
     HooksPlease {
         /// INIT's pid, as it sees itself.
@@ -99,8 +105,8 @@ impl Message {
         match self {
             Message::IdMapPlease
             | Message::IdMapDone
-            | Message::CgroupReady
             | Message::NotifyTaken
+            | Message::CgroupPlease
             | Message::Committed
             | Message::Detached
             | Message::Executing => {}
@@ -109,6 +115,7 @@ impl Message {
                 frame.extend(pid.to_ne_bytes())
             }
             Message::HooksDone { state } | Message::Start { state } => frame.extend(state),
+            Message::CgroupReady { paths } => frame.extend(paths),
             Message::Warning { text } => frame.extend(text.as_bytes()),
             Message::Failed { step, errno, text } => {
                 frame.extend(errno.to_ne_bytes());
@@ -125,7 +132,7 @@ impl Message {
             Message::IdMapPlease => 1,
             Message::IdMapDone => 2,
             Message::Cloned { .. } => 3,
-            Message::CgroupReady => 4,
+            Message::CgroupReady { .. } => 4,
             Message::HooksPlease { .. } => 5,
             Message::HooksDone { .. } => 6,
             Message::Warning { .. } => 7,
@@ -137,6 +144,7 @@ impl Message {
             Message::Executing => 13,
             Message::Notify { .. } => 14,
             Message::NotifyTaken => 15,
+            Message::CgroupPlease => 16,
         }
     }
 
@@ -147,7 +155,7 @@ impl Message {
             1 => Message::IdMapPlease,
             2 => Message::IdMapDone,
             3 => Message::Cloned { pid: i32::from_ne_bytes(body.try_into().ok()?) },
-            4 => Message::CgroupReady,
+            4 => Message::CgroupReady { paths: body.to_vec() },
             5 => Message::HooksPlease { pid: i32::from_ne_bytes(body.try_into().ok()?) },
             6 => Message::HooksDone { state: body.to_vec() },
             7 => Message::Warning { text: text(body) },
@@ -168,7 +176,8 @@ impl Message {
             13 => Message::Executing,
             14 => Message::Notify { fd: i32::from_ne_bytes(body.try_into().ok()?) },
             15 => Message::NotifyTaken,
-            0 | 16..=u8::MAX => return None,
+            16 => Message::CgroupPlease,
+            0 | 17..=u8::MAX => return None,
         })
     }
 }
@@ -254,7 +263,8 @@ mod tests {
             Message::IdMapPlease,
             Message::IdMapDone,
             Message::Cloned { pid: 4711 },
-            Message::CgroupReady,
+            Message::CgroupPlease,
+            Message::CgroupReady { paths: b"memory\0/a\0\0/b".to_vec() },
             Message::HooksPlease { pid: 1 },
             Message::HooksDone { state: b"{}".to_vec() },
             Message::Notify { fd: 4 },

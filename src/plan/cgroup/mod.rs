@@ -8,15 +8,20 @@ mod memory;
 mod others;
 mod owner;
 mod resources;
+mod systemd;
 mod update;
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use devices::{DeviceForm, DevicePlan};
 pub use resources::{MemoryCheck, OnMissing, ResourcePlan, ResourceWrite, plan_resources};
+pub use systemd::properties::{CpuMax, OLDEST as OLDEST_SYSTEMD, Property, properties_of};
+pub use systemd::value::Value;
+pub use systemd::{Manager, ScopePlan, plan_scope};
 pub use update::{UpdatePlan, merge, plan_update};
 
 use crate::error::Faults;
@@ -33,9 +38,58 @@ pub struct CgroupPaths {
     pub v1: Vec<(String, PathBuf)>,
     /// v2, or the cgroup2 tree of a hybrid host: the container's directory.
     pub v2: Option<PathBuf>,
+    /// The unit of systemd that they belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+}
+
+/// A unit of systemd that was started for the container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unit {
+    /// Its name.
+    pub name: String,
+    /// Address of the user's bus; none for the systemd of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_bus: Option<String>,
+    /// Its cgroup, in the hierarchy by which systemd keeps its units.
+    pub directory: PathBuf,
+    /// The inode of that: another one of the same name is somebody else's.
+    pub inode: u64,
 }
 
 impl CgroupPaths {
+    /// The directory of v2 that holds the limits: that of the unit, where the container is below it.
+    pub fn v2_limits(&self) -> Option<&Path> {
+        match &self.unit {
+            Some(unit) if self.v1.is_empty() => Some(&unit.directory),
+            _ => self.v2.as_deref(),
+        }
+    }
+
+    /// As bytes, for a process that shares no memory; the unit is left out.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let own = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let v1 = self.v1.iter().map(|(controllers, path)| (controllers.as_bytes().to_vec(), own(path)));
+        let all: Vec<_> = v1.chain(self.v2.iter().map(|path| (Vec::new(), own(path)))).collect();
+        all.into_iter().flat_map(|(controllers, path)| [controllers, path]).collect::<Vec<_>>().join(&0)
+    }
+
+    /// From such bytes.
+    pub fn from_bytes(bytes: &[u8]) -> CgroupPaths {
+        let mut paths = CgroupPaths::default();
+        let mut parts = bytes.split(|byte| *byte == 0);
+        while let (Some(controllers), Some(path)) = (parts.next(), parts.next()) {
+            let path = PathBuf::from(std::ffi::OsStr::from_bytes(path));
+            match std::str::from_utf8(controllers) {
+                Ok("") => paths.v2 = Some(path),
+                Ok(controllers) => paths.v1.push((controllers.to_owned(), path)),
+                Err(_) => {}
+            }
+        }
+        paths
+    }
+
     /// The container's directory in the v1 hierarchy of `controller`.
     pub fn v1_directory(&self, controller: &str) -> Option<&Path> {
         self.v1.iter().find(|(names, _)| names.split(',').any(|n| n == controller)).map(|(_, path)| path.as_path())
@@ -43,7 +97,7 @@ impl CgroupPaths {
 
     /// Whether the container has no cgroup of its own.
     pub fn is_empty(&self) -> bool {
-        self.v1.is_empty() && self.v2.is_none()
+        self.v1.is_empty() && self.v2.is_none() && self.unit.is_none()
     }
 
     /// Every directory: cgroup2 first, because it tells when it becomes empty.
@@ -59,7 +113,7 @@ pub enum Driver {
     #[default]
     Cgroupfs,
     /// systemd, asked over D-Bus for a scope.
-    Systemd,
+    Systemd(Manager),
     /// Nobody: the container stays in the caller's cgroup, without limits.
     Disabled,
 }
@@ -74,7 +128,7 @@ pub struct UnifiedPlan {
 }
 
 /// The container's cgroups: where they are and what is written into them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CgroupPlan {
     /// Who makes them.
     pub driver: Driver,
@@ -88,6 +142,8 @@ pub struct CgroupPlan {
     pub owner: Option<u32>,
     /// The limits.
     pub resources: ResourcePlan,
+    /// The unit that systemd starts.
+    pub scope: Option<ScopePlan>,
 }
 
 /// Decides where the container's cgroups are and what is written into them.
@@ -103,17 +159,7 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
     }
     let linux = spec.oci.linux().as_ref();
     let asked = linux.and_then(|l| l.cgroups_path().as_deref());
-    if driver == Driver::Systemd {
-        faults.error("/linux/cgroupsPath", "the systemd cgroup driver is not there yet: use --cgroup-manager cgroupfs");
-        return CgroupPlan { driver, ..CgroupPlan::default() };
-    }
     let rootless = host.euid != 0 || host.in_user_namespace;
-    let place = plan_place(asked, id, faults);
-    let directory = |mount: &Path, own: &Path| match &place {
-        Place::Absolute(path) => mount.join(path),
-        Place::Relative(path) if rootless => mount.join(below_root(own)).join(path),
-        Place::Relative(path) => mount.join(path),
-    };
 
     let empty = oci_spec::runtime::LinuxResources::default();
     let asked_resources = linux.and_then(|l| l.resources().as_ref()).unwrap_or(&empty);
@@ -125,6 +171,18 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
         resources.devices = devices::plan_devices(&[], &host.cgroup, "config.json", "/linux/resources", faults);
     }
 
+    let owner = owner::plan_owner(&spec.oci, host);
+    if let Driver::Systemd(manager) = driver {
+        let scope = plan_scope(&spec.oci, id, manager, &resources.writes, faults);
+        let (paths, unified) = plan_beside_systemd(&scope, &resources, host);
+        return CgroupPlan { driver, paths, unified, optional: false, owner, resources, scope: Some(scope) };
+    }
+    let place = plan_place(asked, id, faults);
+    let directory = |mount: &Path, own: &Path| match &place {
+        Place::Absolute(path) => mount.join(path),
+        Place::Relative(path) if rootless => mount.join(below_root(own)).join(path),
+        Place::Relative(path) => mount.join(path),
+    };
     let hierarchies = host.cgroup.hierarchies().iter();
     let v1 = hierarchies.map(|h| (h.controllers.join(","), directory(&h.mount, &h.own))).collect();
     let unified = host.cgroup.unified();
@@ -138,8 +196,23 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
         },
     });
     let optional = rootless && asked.is_none() && resources.writes.is_empty();
-    let owner = owner::plan_owner(&spec.oci, host);
-    CgroupPlan { driver, paths: CgroupPaths { v1, v2 }, unified, optional, owner, resources }
+    let paths = CgroupPaths { v1, v2, unit: None };
+    CgroupPlan { driver, paths, unified, optional, owner, resources, scope: None }
+}
+
+/// What `rt` makes itself beside systemd: on v2 nothing; on v1, the same directory in the hierarchies of the controllers,
+/// of which systemd uses some only.
+fn plan_beside_systemd(scope: &ScopePlan, resources: &ResourcePlan, host: &Host) -> (CgroupPaths, Option<UnifiedPlan>) {
+    let directory = scope.directory();
+    let unified = host.cgroup.unified().map(|u| UnifiedPlan {
+        mount: u.mount.clone(),
+        // systemd enables those that it has itself.
+        controllers: u.controllers.iter().filter(|c| resources.needs_v2(c)).cloned().collect(),
+    });
+    let own = host.cgroup.hierarchies().iter().filter(|h| h.controllers.iter().all(|name| name != "name=systemd"));
+    let v1: Vec<_> = own.map(|h| (h.controllers.join(","), h.mount.join(&directory))).collect();
+    let v2 = host.cgroup.unified().filter(|_| !v1.is_empty()).map(|u| u.mount.join(&directory));
+    (CgroupPaths { v1, v2, unit: None }, unified)
 }
 
 enum Place {
@@ -183,7 +256,7 @@ fn below_root(path: &Path) -> PathBuf {
 /// One line for each operation, for `rt explain`.
 impl fmt::Display for CgroupPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.paths.is_empty() {
+        if self.paths.is_empty() && self.scope.is_none() {
             return writeln!(f, "cgroup: none of its own");
         }
         for (controllers, directory) in &self.paths.v1 {

@@ -441,6 +441,7 @@ fn v1_hierarchies_are_bound_below_one_tmpfs() {
                 ("cpu,cpuacct".to_owned(), fake.join("cpu,cpuacct/rt/x")),
             ],
             v2: Some(fake.join("unified/rt/x")),
+            unit: None,
         };
         let plan = plan(
             bundle,

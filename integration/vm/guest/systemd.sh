@@ -1,0 +1,133 @@
+#!/bin/sh
+# systemd.sh RT   the systemd driver, in a guest whose pid 1 is systemd; then again as a user with a systemd of their own.
+. "$(dirname "$0")/chapter.sh"
+
+# limits DIRECTORY: everything that a reload could have changed, device programs included
+limits() {
+    for file in memory.max memory.swap.max memory.low memory.high cpu.max cpu.weight pids.max io.max; do
+        echo "$file=$(cat "$1/$file" 2>/dev/null)"
+    done
+    [ "$(id -u)" != 0 ] || bpftool cgroup show "$1" 2>/dev/null
+}
+show() { systemctl $MANAGER show -P "$2" "$1"; }
+gone() { is "$1 is gone" "not-found no" "$(show "$1" LoadState) $(test -e "$2" && echo yes || echo no)"; }
+
+life() {
+    bundle '.linux.resources = {memory: {limit: 33554432, reservation: 16777216}, pids: {limit: 17},
+        unified: {"memory.high": "25165824"}}' sleep 1000
+    if [ "$(id -u)" = 0 ]; then
+        jq '.linux.resources += {cpu: {shares: 2048, quota: 50000, period: 200000},
+            blockIO: {throttleReadBpsDevice: [{major: 98, minor: 0, rate: 1048576}]},
+            devices: [{allow: false, access: "rwm"}, {allow: true, type: "b", major: 98, minor: 0, access: "r"}]}
+            | .linux.resources.memory.swap = 50331648' $B/config.json >$B/new && mv $B/new $B/config.json
+    fi
+    $RT --systemd-cgroup create -b $B c; is "create" 0 $?
+    D=$BASE/rt-c.scope
+    is "the state after create" created "$(field c status)"
+    is "its cgroup" "0::${D#"$CG"}" "$(cat /proc/"$(field c pid)"/cgroup)"
+    $RT start c; is "start" 0 $?
+    is "exec sees the cgroup as the root" 0::/ "$($RT exec c cat /proc/self/cgroup)"
+    is "the cgroup is mounted" "$(cat $D/cgroup.controllers)" "$($RT exec c cat /sys/fs/cgroup/cgroup.controllers)"
+    for limit in memory.max=33554432 memory.low=16777216 memory.high=25165824 pids.max=17; do
+        is "${limit%%=*}" "${limit#*=}" "$(cat "$D/${limit%%=*}")"
+    done
+    is "properties" "33554432 16777216 25165824 17 yes" "$(echo $(for p in MemoryMax MemoryLow MemoryHigh TasksMax Delegate; do show rt-c.scope $p; done))"
+    if [ "$(id -u)" = 0 ]; then
+        for limit in memory.swap.max=16777216 "cpu.max=50000 200000" cpu.weight=174 "io.max=98:0 rbps=1048576 wbps=max riops=max wiops=max"; do
+            is "${limit%%=*}" "${limit#*=}" "$(cat "$D/${limit%%=*}")"
+        done
+        is "more properties" "16777216 250ms 200ms 174" "$(echo $(for p in MemorySwapMax CPUQuotaPerSecUSec CPUQuotaPeriodUSec CPUWeight; do show rt-c.scope $p; done))"
+        has "a device program" rt_devices "$(limits $D)"
+    fi
+    before=$(limits $D)
+    systemctl $MANAGER daemon-reload; is "limits after daemon-reload" "$before" "$(limits $D)"
+    systemctl $MANAGER daemon-reexec; sleep 1; is "limits after daemon-reexec" "$before" "$(limits $D)"
+    is "it runs on" running "$(field c status)"
+    $RT pause c; is "paused" paused "$(field c status)"; $RT resume c; is "resumed" running "$(field c status)"
+
+    has "a name that is taken" "start rt-c.scope in ${SLICE}: Unit rt-c.scope was already loaded" \
+        "$(jq ".linux.cgroupsPath = \"$SLICE:rt:c\"" $B/config.json >$B/taken.json; $RT --systemd-cgroup create -f $B/taken.json -b $B other 2>&1)"
+    is "its owner lives" running "$(field c status)"
+    is "the other has left nothing" "" "$($RT list -q | grep other)"
+    $RT kill c KILL; until_ '[ "$(field c status)" = stopped ]'
+    $RT delete c; is "delete" 0 $?; gone rt-c.scope $D
+
+    $RT --systemd-cgroup run -d -b $B c && $RT delete --force c; is "delete --force" 0 $?; gone rt-c.scope $D
+    bundle . true
+    i=0; while [ $i -lt 20 ]; do $RT --cgroup-manager systemd run -b $B again; is "run $i under the same name" 0 $?; i=$((i + 1)); done
+    bundle . nosuchprogram
+    has "a program that is not there" "not found" "$($RT --systemd-cgroup run -b $B bad 2>&1)"; gone rt-bad.scope $BASE/rt-bad.scope
+    bundle '.linux.namespaces |= map(select(.type != "pid"))' sh -c 'sleep 1000 & setsid sleep 1001 & exec sleep 1002'
+    $RT --systemd-cgroup run -d -b $B shared; until_ "[ \$(wc -l <$BASE/rt-shared.scope/cgroup.procs) = 3 ]"
+    $RT kill shared KILL; until_ '[ "$(field shared status)" = stopped ]'
+    $RT delete shared; is "delete kills what is left" 0 $?; gone rt-shared.scope $BASE/rt-shared.scope
+    bundle '.linux.resources.unified = {"nonsense.max": "1"}' true
+    has "a limit that nobody knows" /linux/resources/unified/nonsense.max "$($RT --systemd-cgroup run -b $B bad 2>&1)"
+    bundle '.linux.resources.unified = {"memory.nonsense": "1"}' true
+    has "a limit that the kernel does not know" memory.nonsense "$($RT --systemd-cgroup run -b $B bad 2>&1)"; gone rt-bad.scope $BASE/rt-bad.scope
+    bundle '.linux.cgroupsPath = "/rt/c"' true
+    has "a path of the other driver" "/linux/cgroupsPath" "$($RT --systemd-cgroup run -b $B bad 2>&1)"
+
+    bundle '.annotations = {"org.systemd.property.TimeoutStopSec": "7", "org.systemd.property.Description": "\"a box\""}' sleep 1000
+    $RT --systemd-cgroup run -d -b $B note; is "annotations" "7s a box" "$(show rt-note.scope TimeoutStopUSec) $(show rt-note.scope Description)"
+    $RT delete --force note
+    bundle '.annotations = {"org.systemd.property.Nonsense": "true"}' true
+    has "a property that systemd does not know" "start rt-bad.scope in $SLICE: Cannot set property Nonsense" "$($RT --systemd-cgroup run -b $B bad 2>&1)"
+    bundle '.annotations = {"run.oci.systemd.subgroup": "box", "run.oci.delegate-cgroup": "payload"}' sleep 1000
+    $RT --systemd-cgroup run -d -b $B sub; is "a container below its scope" 0 $?
+    is "where it is" "0::${BASE#"$CG"}/rt-sub.scope/box/payload" "$(cat /proc/"$(field sub pid)"/cgroup)"
+    is "how it sees itself" 0::/payload "$($RT exec sub cat /proc/1/cgroup)"
+    $RT delete --force sub; is "delete of what is below" 0 $?; gone rt-sub.scope $BASE/rt-sub.scope
+}
+
+install_rt "$1"
+if [ "$(id -u)" != 0 ]; then
+    MANAGER=--user SLICE=user.slice BASE=$CG/user.slice/user-1000.slice/user@1000.service/user.slice B=/tmp/user-bundle SPEC_FLAGS=--rootless
+    life
+    is "nothing is left" "" "$($RT list -q)"
+    end "systemd as a user"
+fi
+
+rootfs
+MANAGER= SLICE=system.slice BASE=$CG/system.slice
+life
+
+bundle '.linux.cgroupsPath = "rta-rtb.slice:pre:x+y"' sleep 1000
+$RT --systemd-cgroup run -d -b $B nested; is "nested slices" 0 $?
+is "where they are" "0::/rta.slice/rta-rtb.slice/pre-x\\x2by.scope" "$(cat /proc/"$(field nested pid)"/cgroup)"
+$RT delete --force nested
+bundle '.linux.cgroupsPath = "::rta-rtc.slice"' sleep 1000
+$RT --systemd-cgroup run -d -b $B slice; is "a slice as the container" 0 $?
+is "where it is" "0::/rta.slice/rta-rtc.slice" "$(cat /proc/"$(field slice pid)"/cgroup)"
+$RT delete --force slice; is "delete of a slice" 0 $?
+bundle '.linux.namespaces |= . + [{type: "user"}] | .linux += {uidMappings: [{containerID: 0, hostID: 100000, size: 65536}],
+    gidMappings: [{containerID: 0, hostID: 100000, size: 65536}]} | .mounts |= map(select(.destination != "/sys/fs/cgroup"))
+    + [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev"]}]' \
+    sh -c 'mkdir /sys/fs/cgroup/mine && echo 0 >/sys/fs/cgroup/mine/cgroup.procs && echo +pids >/sys/fs/cgroup/cgroup.subtree_control && exec sleep 1000'
+chown -R 100000:100000 $ROOTFS
+$RT --systemd-cgroup run -d -b $B user; until_ "grep -qs . $BASE/rt-user.scope/mine/cgroup.procs"; is "a cgroup of the container's user" 0 $?
+is "its files" "100000 100000 0" "$(stat -c %u $BASE/rt-user.scope $BASE/rt-user.scope/cgroup.procs $BASE/rt-user.scope/memory.max | xargs)"
+systemctl daemon-reload
+is "exec goes where init is" 0::/mine "$($RT exec user cat /proc/self/cgroup)"
+$RT delete --force user; is "delete of it" 0 $?
+chown -R 0:0 $ROOTFS
+
+# Without systemd's own socket it is the bus.
+bundle . true
+unshare -m sh -c "mount -t tmpfs none /run/systemd && exec $RT --systemd-cgroup run -b $B bus"; is "over the system bus" 0 $?
+has "without either" "systemd is not reached: connect to /run/systemd/private: no such file or directory" \
+    "$(unshare -m sh -c "mount -t tmpfs none /run/systemd && mount -t tmpfs none /run/dbus && exec $RT --systemd-cgroup run -b $B bus" 2>&1)"
+# A name can be taken by somebody else once the container has ended.
+bundle '.linux.cgroupsPath = "system.slice:rt:reused"' true
+$RT --systemd-cgroup run --keep -b $B first
+bundle '.linux.cgroupsPath = "system.slice:rt:reused"' sleep 1000
+$RT --systemd-cgroup run -d -b $B second; is "a name used again" 0 $?
+$RT delete first; is "the delete of the first" 0 $?; is "leaves the second alone" running "$(field second status)"
+$RT delete --force second
+is "nothing is left" "" "$($RT list -q)$(systemctl list-units --all --plain --no-legend 'rt-*.scope')"
+
+has "features" '"systemd":true' "$($RT features | jq -c .linux.cgroup)"
+me=$(realpath "$0")
+as_user() { runuser -u tester -- env RT_CHAPTER_USER=1 XDG_RUNTIME_DIR=/run/user/1000 HOME=/home/tester "$@"; }
+as_user sh "$me" $RT || failed=$((failed + 1))
+end "systemd as root"

@@ -1,0 +1,494 @@
+//! Units of systemd: started with init's pid in them, changed, and stopped, over D-Bus.
+//!
+//! As root it is systemd's own socket, so that no bus stands in between; for users it is their bus.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+
+use super::{CgroupPaths, Unit, file};
+use crate::dbus::{Address, Call, CallError, Connection};
+use crate::host::cgroup::Layout;
+use crate::plan::cgroup::{Manager, Property, ScopePlan, Value};
+
+/// How long systemd may take for one unit. On a crowded machine it has been seen to need more than ten seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to undo what it was asked for, when that has failed already.
+const UNDO_PATIENCE: Duration = Duration::from_secs(5);
+
+const PRIVATE_SOCKET: &str = "/run/systemd/private";
+const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+const NAME: &str = "org.freedesktop.systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const OBJECT: &str = "/org/freedesktop/systemd1";
+
+/// A connection to systemd.
+#[derive(Debug)]
+pub struct Systemd {
+    connection: Connection,
+    /// Where the user's bus is; none for the machine's systemd.
+    pub user_bus: Option<String>,
+}
+
+/// How a start ended.
+#[derive(Debug)]
+pub enum Start {
+    /// The unit is active, with init in it.
+    Done,
+    /// It was not started.
+    Refused(anyhow::Error),
+    /// Nobody knows.
+    Unknown(anyhow::Error),
+}
+
+impl Systemd {
+    /// Connects to the systemd of the machine or of the user.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub fn open(manager: Manager) -> anyhow::Result<Systemd> {
+        match manager {
+            Manager::System => Systemd::open_system(PATIENCE),
+            Manager::User => Systemd::open_user(&user_bus()?, PATIENCE),
+        }
+    }
+
+    fn open_of(unit: &Unit, patience: Duration) -> anyhow::Result<Systemd> {
+        match &unit.user_bus {
+            None => Systemd::open_system(patience),
+            Some(address) => Systemd::open_user(address, patience),
+        }
+    }
+
+    fn open_system(patience: Duration) -> anyhow::Result<Systemd> {
+        match Connection::open(&Path::new(PRIVATE_SOCKET).into(), patience) {
+            Ok(connection) => Ok(Systemd { connection, user_bus: None }),
+            Err(error) => {
+                let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok().filter(|address| !address.is_empty());
+                let address = address.map_or_else(|| Ok(Path::new(SYSTEM_BUS).into()), |list| Address::parse(&list));
+                let connection = address.and_then(|address| Connection::open(&address, patience));
+                let other = |other| {
+                    let [first, second] = [&error, &other].map(crate::log::one_line);
+                    anyhow::anyhow!("systemd is not reached: {first}; {second}")
+                };
+                let mut systemd = Systemd { connection: connection.map_err(other)?, user_bus: None };
+                systemd.enter_bus()?;
+                Ok(systemd)
+            }
+        }
+    }
+
+    fn open_user(address: &str, patience: Duration) -> anyhow::Result<Systemd> {
+        let open = || Connection::open(&Address::parse(address)?, patience);
+        let connection = open().context("the user's systemd is not reached")?;
+        let mut systemd = Systemd { connection, user_bus: Some(address.to_owned()) };
+        systemd.enter_bus()?;
+        Ok(systemd)
+    }
+
+    /// A bus wants to be greeted, and to be told which signals matter.
+    fn enter_bus(&mut self) -> anyhow::Result<()> {
+        let rule = format!("type='signal',sender='{NAME}',path='{OBJECT}',interface='{MANAGER}',member='JobRemoved'");
+        let add_match = Call {
+            destination: "org.freedesktop.DBus",
+            path: "/org/freedesktop/DBus",
+            interface: "org.freedesktop.DBus",
+            member: "AddMatch",
+            arguments: vec![Value::Text(rule)],
+        };
+        let mut enter = || {
+            self.connection.hello()?;
+            self.connection.call(&add_match)
+        };
+        enter().map(drop).map_err(anyhow::Error::from).context("D-Bus")
+    }
+
+    fn call(&mut self, member: &str, arguments: Vec<Value>) -> Result<Vec<String>, CallError> {
+        self.connection.call(&Call { destination: NAME, path: OBJECT, interface: MANAGER, member, arguments })
+    }
+
+    fn property(&mut self, path: &str, interface: &str, name: &str) -> Result<String, CallError> {
+        let answer = self.connection.call(&Call {
+            destination: NAME,
+            path,
+            interface: "org.freedesktop.DBus.Properties",
+            member: "Get",
+            arguments: vec![Value::text(interface), Value::text(name)],
+        })?;
+        Ok(answer.into_iter().next().unwrap_or_default())
+    }
+
+    /// `a(sv)`, without what this systemd is too old for: there the files alone hold the limit.
+    fn known(&mut self, properties: &[Property]) -> Result<Value, CallError> {
+        let youngest = properties.iter().map(|property| property.since).max().unwrap_or(0);
+        let version = if youngest > crate::plan::cgroup::OLDEST_SYSTEMD {
+            version_of(&self.property(OBJECT, MANAGER, "Version")?)
+        } else {
+            u32::MAX
+        };
+        let known = properties.iter().filter(|property| property.since <= version);
+        Ok(list_of(known.map(|property| pair(&property.name, property.value.clone())).collect()))
+    }
+
+    /// Starts the unit with the process in it, and waits until that is done.
+    pub fn start(&mut self, plan: &ScopePlan, pid: i32) -> Start {
+        self.connection.renew_deadline();
+        let object = || format!("systemd: start {} in {}", plan.unit, plan.slice);
+        match self.try_start(plan, pid) {
+            Ok(result) if result == "done" => Start::Done,
+            Ok(result) => Start::Unknown(anyhow::anyhow!("{}: the job ended as {result:?}", object())),
+            Err(CallError::Lost(error)) => Start::Unknown(error.context(object())),
+            Err(refusal) => Start::Refused(anyhow::Error::from(refusal).context(object())),
+        }
+    }
+
+    fn try_start(&mut self, plan: &ScopePlan, pid: i32) -> Result<String, CallError> {
+        let Value::Array(kind, mut properties) = self.known(&plan.properties)? else { return Ok(String::new()) };
+        if !plan.is_slice() {
+            let pid = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
+            properties.push(pair("PIDs", pid));
+        }
+        let arguments = vec![
+            Value::text(plan.unit.clone()),
+            Value::text("replace"),
+            Value::Array(kind, properties),
+            Value::Array("(sa(sv))".into(), Vec::new()),
+        ];
+        let job = match self.call("StartTransientUnit", arguments.clone()) {
+            // One that has failed lies around, on a systemd that does not collect it: then it can be reset.
+            Err(CallError::Refused { name, text }) if name.ends_with(".UnitExists") => {
+                let reset = self.call("ResetFailedUnit", vec![Value::text(plan.unit.clone())]);
+                reset.and_then(|_| self.call("StartTransientUnit", arguments)).map_err(|error| match error {
+                    CallError::Refused { .. } => CallError::Refused { name, text },
+                    lost => lost,
+                })?
+            }
+            result => result?,
+        };
+        self.wait_for_job(job.first().map_or("", String::as_str)).map_err(CallError::Lost)
+    }
+
+    /// Waits for the end of a job; how it ended.
+    fn wait_for_job(&mut self, job: &str) -> anyhow::Result<String> {
+        self.connection.wait_for_signal("JobRemoved", |texts| match texts {
+            [path, _, result] if *path == job => Some((*result).to_owned()),
+            _ => None,
+        })
+    }
+
+    /// Where the cgroup of a slice is, from the root of the hierarchy.
+    pub fn slice_directory(&mut self, unit: &str) -> anyhow::Result<PathBuf> {
+        let path = format!("{OBJECT}/unit/{}", escape_path(unit));
+        let text = self.property(&path, "org.freedesktop.systemd1.Slice", "ControlGroup")?;
+        if text.len() < 2 || !text.starts_with('/') {
+            bail!("systemd: {unit} has no cgroup");
+        }
+        Ok(PathBuf::from(&text[1..]))
+    }
+
+    /// Changes limits of a running unit.
+    ///
+    /// # Errors
+    /// systemd's refusal.
+    pub fn set_properties(&mut self, unit: &str, properties: &[Property]) -> anyhow::Result<()> {
+        let properties = self.known(properties)?;
+        // At runtime: nothing of it is to outlive the unit.
+        let arguments = vec![Value::text(unit), Value::Bool(true), properties];
+        self.call("SetUnitProperties", arguments)?;
+        Ok(())
+    }
+
+    /// Stops a unit, waits for that, and takes a failure off it; one that is gone is no error.
+    fn stop(&mut self, unit: &str) -> anyhow::Result<()> {
+        match self.call("StopUnit", vec![Value::text(unit), Value::text("replace")]) {
+            Ok(job) => {
+                let result = self.wait_for_job(job.first().map_or("", String::as_str))?;
+                if result != "done" {
+                    bail!("the job ended as {result:?}");
+                }
+            }
+            Err(CallError::Refused { name, .. }) if name.ends_with(".NoSuchUnit") => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        match self.call("ResetFailedUnit", vec![Value::text(unit)]) {
+            Ok(_) | Err(CallError::Refused { .. }) => Ok(()),
+            Err(lost) => Err(lost.into()),
+        }
+    }
+
+    fn attach(&mut self, unit: &str, below: &str, pid: i32) -> Result<(), CallError> {
+        let pids = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
+        self.call("AttachProcessesToUnit", vec![Value::text(unit), Value::text(below), pids]).map(drop)
+    }
+}
+
+/// Tells the unit of a container about its new limits.
+///
+/// # Errors
+/// systemd's refusal, or it is not reached.
+pub fn update(unit: &Unit, properties: &[Property]) -> anyhow::Result<()> {
+    if properties.is_empty() {
+        return Ok(());
+    }
+    let set = || Systemd::open_of(unit, PATIENCE)?.set_properties(&unit.name, properties);
+    set().with_context(|| format!("systemd: set properties of {}", unit.name))
+}
+
+/// Takes a process into the container's cgroup: systemd may do what a user may not, whose own cgroup is outside of
+/// those that are delegated, as that of a login is.
+///
+/// # Errors
+/// systemd's refusal, or it is not reached.
+pub fn attach(paths: &CgroupPaths, pid: i32) -> anyhow::Result<()> {
+    let Some(unit) = &paths.unit else { bail!("the container has no unit of systemd") };
+    let below = paths.v2.as_deref().and_then(|directory| directory.strip_prefix(&unit.directory).ok());
+    let below = below.and_then(Path::to_str).filter(|path| !path.is_empty());
+    let below = below.map_or_else(String::new, |path| format!("/{path}"));
+    let attach = || -> anyhow::Result<()> { Ok(Systemd::open_of(unit, PATIENCE)?.attach(&unit.name, &below, pid)?) };
+    attach().with_context(|| format!("systemd: take process {pid} into {}", unit.name))
+}
+
+/// Stops the unit of a container. One whose cgroup is gone, or was made anew since, is not ours any more: a unit ends
+/// with its last process, and anybody may use its name then.
+///
+/// # Errors
+/// systemd's refusal, or it is not reached.
+pub fn stop(unit: &Unit) -> anyhow::Result<()> {
+    if !unit.is_there() {
+        return Ok(());
+    }
+    stop_within(unit, PATIENCE)
+}
+
+/// The same after a start of which nobody knows how it ended.
+///
+/// # Errors
+/// systemd's refusal, or it is not reached.
+pub fn stop_unknown(unit: &Unit) -> anyhow::Result<()> {
+    stop_within(unit, UNDO_PATIENCE)
+}
+
+fn stop_within(unit: &Unit, patience: Duration) -> anyhow::Result<()> {
+    let stop = || Systemd::open_of(unit, patience)?.stop(&unit.name);
+    stop().with_context(|| format!("systemd: stop {}", unit.name))
+}
+
+impl Unit {
+    /// Whether its cgroup is still the one that was made for the container.
+    pub fn is_there(&self) -> bool {
+        inode_of(&self.directory).is_ok_and(|inode| inode == self.inode)
+    }
+}
+
+/// What tells a cgroup from a later one of the same name.
+pub fn inode_of(directory: &Path) -> std::io::Result<u64> {
+    std::fs::metadata(directory).map(|metadata| metadata.ino())
+}
+
+/// Where systemd has put a process: the directory in the hierarchy by which it keeps its units.
+///
+/// # Errors
+/// The process is gone, or elsewhere.
+pub fn locate(pid: i32, unit: &str, layout: &Layout) -> anyhow::Result<PathBuf> {
+    let path = format!("/proc/{pid}/cgroup");
+    let text = file::read(Path::new(&path)).with_context(|| format!("read {path}"))?;
+    let (mount, inside) = match layout {
+        Layout::Unified(unified) => (Some(&unified.mount), text.lines().find_map(|line| line.strip_prefix("0::/"))),
+        Layout::Legacy { hierarchies, .. } => {
+            let named = hierarchies.iter().find(|h| h.controllers.iter().any(|name| name == "name=systemd"));
+            (named.map(|h| &h.mount), text.lines().find_map(|line| line.split_once(":name=systemd:/").map(|(_, p)| p)))
+        }
+        Layout::None => (None, None),
+    };
+    let (Some(mount), Some(inside)) = (mount, inside) else {
+        bail!("systemd's cgroup hierarchy is not mounted here");
+    };
+    if !inside.ends_with(unit) || inside.split('/').any(|name| name == "..") {
+        bail!("systemd has started {unit}, but process {pid} is in the cgroup /{inside}");
+    }
+    Ok(mount.join(inside))
+}
+
+/// Moves a process by its pid. It costs a grace period of RCU, so it is for those only whom nothing else can move.
+///
+/// # Errors
+/// The kernel's.
+pub fn move_process(directory: &Path, pid: i32) -> anyhow::Result<()> {
+    let path = directory.join("cgroup.procs");
+    file::write(&path, &pid.to_string()).with_context(|| format!("write {pid} to {}", path.display()))
+}
+
+/// Makes a cgroup below that of the unit, with all its controllers, and moves the process there.
+///
+/// # Errors
+/// The kernel's.
+pub fn make_subgroup(directory: &Path, name: &str, pid: i32) -> anyhow::Result<PathBuf> {
+    let below = directory.join(name);
+    match nix::unistd::mkdir(&below, nix::sys::stat::Mode::from_bits_truncate(0o755)) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno).with_context(|| format!("mkdir {}", below.display())),
+    }
+    move_process(&below, pid)?;
+    let controllers = file::read_value(&directory.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        let path = directory.join("cgroup.subtree_control");
+        file::write(&path, &format!("+{controller}"))
+            .with_context(|| format!("write +{controller} to {}", path.display()))?;
+    }
+    Ok(below)
+}
+
+fn user_bus() -> anyhow::Result<String> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (variable("DBUS_SESSION_BUS_ADDRESS"), variable("XDG_RUNTIME_DIR")) {
+        (Some(address), _) => Ok(address),
+        (None, Some(directory)) => Ok(format!("unix:path={directory}/bus")),
+        (None, None) => bail!(
+            "the user's systemd is not reached: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set (without \
+             one, use --cgroup-manager cgroupfs)"
+        ),
+    }
+}
+
+/// 257 of `257.9-1~deb13u1` and of `v257`; the newest where it is not understood.
+fn version_of(text: &str) -> u32 {
+    let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().unwrap_or(u32::MAX)
+}
+
+/// How the name of a unit stands in the path of its object.
+fn escape_path(unit: &str) -> String {
+    let is_plain = |(index, byte): (usize, u8)| byte.is_ascii_alphabetic() || (index > 0 && byte.is_ascii_digit());
+    unit.bytes()
+        .enumerate()
+        .map(
+            |(index, byte)| if is_plain((index, byte)) { char::from(byte).to_string() } else { format!("_{byte:02x}") },
+        )
+        .collect()
+}
+
+fn pair(name: &str, value: Value) -> Value {
+    Value::Struct(vec![Value::text(name), Value::Variant(Box::new(value))])
+}
+
+fn list_of(pairs: Vec<Value>) -> Value {
+    Value::Array("(sv)".into(), pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dbus::fake::{Fake, Script};
+    use crate::error::Faults;
+    use crate::plan::cgroup::plan_scope;
+
+    fn plan(properties: Vec<Property>) -> ScopePlan {
+        let mut faults = Faults::default();
+        let mut plan = plan_scope(&oci_spec::runtime::Spec::default(), "c1", Manager::User, &[], &mut faults);
+        plan.properties.extend(properties);
+        plan
+    }
+
+    fn systemd(fake: &Fake) -> Systemd {
+        let connection = Connection::open(&fake.address(), Duration::from_millis(300)).unwrap();
+        Systemd { connection, user_bus: None }
+    }
+
+    fn start(script: impl Fn(&str) -> Vec<Script> + Send + 'static) -> String {
+        match systemd(&Fake::start(script)).start(&plan(Vec::new()), 1) {
+            Start::Done => "done".into(),
+            Start::Refused(error) => format!("refused: {error:#}"),
+            Start::Unknown(error) => format!("unknown: {error:#}"),
+        }
+    }
+
+    const JOB: Script = Script::Return(&["/job/1"]);
+    const OTHER: Script = Script::Signal("JobRemoved", &["/job/2", "rt-c2.scope", "failed"]);
+    const DONE: Script = Script::Signal("JobRemoved", &["/job/1", "rt-c1.scope", "done"]);
+
+    #[test]
+    fn a_start_waits_for_its_own_job() {
+        assert_eq!(start(|_| vec![JOB, OTHER, DONE]), "done");
+        // Also where the end is told before the beginning.
+        assert_eq!(start(|_| vec![DONE, OTHER, JOB]), "done");
+        let failed = Script::Signal("JobRemoved", &["/job/1", "rt-c1.scope", "failed"]);
+        let text = start(move |_| vec![JOB, failed]);
+        assert_eq!(text, "unknown: systemd: start rt-c1.scope in user.slice: the job ended as \"failed\"");
+    }
+
+    #[test]
+    fn silence_and_refusal_are_told_with_the_units_name() {
+        let begin = "systemd: start rt-c1.scope in user.slice";
+        assert_eq!(start(|_| vec![JOB]), format!("unknown: {begin}: no answer within 0.3 s"));
+        let text = start(|_| vec![Script::Error("org.freedesktop.DBus.Error.AccessDenied", "Permission denied")]);
+        assert_eq!(text, format!("refused: {begin}: Permission denied (org.freedesktop.DBus.Error.AccessDenied)"));
+    }
+
+    #[test]
+    fn a_unit_that_has_failed_is_reset_and_one_that_runs_is_left_alone() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        const EXISTS: Script =
+            Script::Error("org.freedesktop.systemd1.UnitExists", "Unit rt-c1.scope was already loaded.");
+        let tries = AtomicU32::new(0);
+        let after_reset = start(move |member| match member {
+            "StartTransientUnit" if tries.fetch_add(1, Ordering::Relaxed) == 0 => vec![EXISTS],
+            "StartTransientUnit" => vec![JOB, DONE],
+            _ => vec![Script::Return(&[])],
+        });
+        assert_eq!(after_reset, "done");
+        let runs =
+            start(|member| if member == "StartTransientUnit" { vec![EXISTS] } else { vec![Script::Return(&[])] });
+        let expected = "refused: systemd: start rt-c1.scope in user.slice: Unit rt-c1.scope was already loaded \
+                        (org.freedesktop.systemd1.UnitExists)";
+        assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn an_older_systemd_is_not_asked_for_what_it_does_not_know() {
+        let property = |name: &str, since| Property { name: name.into(), value: Value::U64(1), since, pointer: None };
+        let properties = [property("MemoryMax", 239), property("MemoryZSwapMax", 253)];
+        for (version, expected) in [("v252.1", 1), ("257.9-1~deb13u1", 2), ("?", 2)] {
+            let fake = match version {
+                "v252.1" => Fake::start(|_| vec![Script::Return(&["v252.1"])]),
+                "?" => Fake::start(|_| vec![Script::Return(&["?"])]),
+                _ => Fake::start(|_| vec![Script::Return(&["257.9-1~deb13u1"])]),
+            };
+            let Ok(Value::Array(_, known)) = systemd(&fake).known(&properties) else { panic!("no list") };
+            assert_eq!(known.len(), expected, "{version}");
+        }
+        assert_eq!((version_of("v252.1"), version_of("257.9-1~deb13u1"), version_of("")), (252, 257, u32::MAX));
+    }
+
+    #[test]
+    fn a_unit_that_is_gone_is_stopped() {
+        let gone = Fake::start(|_| vec![Script::Error("org.freedesktop.systemd1.NoSuchUnit", "Unit not loaded.")]);
+        systemd(&gone).stop("x.scope").unwrap();
+        let running =
+            Fake::start(|member| if member == "StopUnit" { vec![JOB, DONE] } else { vec![Script::Return(&[])] });
+        systemd(&running).stop("x.scope").unwrap();
+        let denied = Fake::start(|_| vec![Script::Error("a.b.No", "no")]);
+        assert!(systemd(&denied).stop("x.scope").is_err());
+    }
+
+    #[test]
+    fn another_cgroup_of_the_same_name_is_not_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let inode = inode_of(directory.path()).unwrap();
+        let unit = |inode, directory: &Path| Unit { directory: directory.into(), inode, ..Unit::default() };
+        assert!(unit(inode, directory.path()).is_there());
+        assert!(!unit(inode + 1, directory.path()).is_there());
+        assert!(!unit(inode, Path::new("/nonexistent")).is_there());
+        // Nobody is asked about it.
+        stop(&unit(inode + 1, directory.path())).unwrap();
+    }
+
+    #[test]
+    fn a_units_object_has_an_escaped_name() {
+        assert_eq!(escape_path("a-b_1.slice"), "a_2db_5f1_2eslice");
+        assert_eq!(escape_path("1a"), "_31a");
+    }
+}
