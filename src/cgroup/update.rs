@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::apply::{apply, directory_of};
-use super::{Cgroup, CgroupPaths, controllers, devices, file};
+use super::{Cgroup, CgroupPaths, controllers, devices, file, systemd};
 use crate::host::cgroup::Layout;
-use crate::plan::cgroup::{ResourcePlan, ResourceWrite, UnifiedPlan, UpdatePlan};
+use crate::plan::cgroup::{CpuMax, ResourcePlan, ResourceWrite, UnifiedPlan, UpdatePlan, properties_of};
 
 /// A file as it was: what is written to it, line by line, to have it so again.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,13 +28,14 @@ pub struct Undo {
 /// The first that is refused. All are as they were then, or the error says which are not.
 pub fn update(paths: &CgroupPaths, layout: &Layout, plan: &UpdatePlan) -> anyhow::Result<Undo> {
     let cgroup = Cgroup::open_existing(paths);
-    if let (Some(directory), Some(unified)) = (&paths.v2, layout.unified()) {
+    if let (Some(directory), Some(unified)) = (paths.v2_limits(), layout.unified()) {
         let needed = unified.controllers.iter().filter(|name| plan.resources.needs_v2(name)).cloned().collect();
         let unified = UnifiedPlan { mount: unified.mount.clone(), controllers: needed };
         controllers::enable(directory, &unified, &plan.resources)?;
     }
-    let files = plan.resources.writes.iter().flat_map(|write| read_before(&cgroup, write)).collect();
-    let before = ResourcePlan { devices: plan.devices_before.clone(), ..ResourcePlan::default() };
+    let found = plan.resources.writes.iter().filter_map(|write| Some((write, read_before(&cgroup, write)?)));
+    let (writes, files) = found.map(|(write, before)| (before.as_write(write), before)).unzip();
+    let before = ResourcePlan { writes, devices: plan.devices_before.clone(), ..ResourcePlan::default() };
     let undo = Undo { cgroup, files, plan: before };
     match apply(&undo.cgroup, &plan.resources) {
         Ok(()) => Ok(undo),
@@ -55,7 +56,7 @@ impl Undo {
     fn undo(self) -> Vec<String> {
         let mut causes = Vec::new();
         if let Some(before) = &self.plan.devices {
-            if let Some(directory) = &self.cgroup.paths.v2 {
+            if let Some(directory) = self.cgroup.paths.v2_limits() {
                 causes.extend(devices::apply_program(directory, before).err().map(|error| format!("{error:#}")));
             }
             if let Some(directory) = self.cgroup.paths.v1_directory("devices") {
@@ -71,6 +72,10 @@ impl Undo {
                 break;
             }
         }
+        if let Some(unit) = &self.cgroup.paths.unit {
+            let told = systemd::update(unit, &properties_of(&self.plan.writes, CpuMax::default()));
+            causes.extend(told.err().map(|error| format!("{error:#}")));
+        }
         causes.extend(left.iter().filter_map(|before| {
             let errno = before.write().err()?;
             Some(format!("write {:?} to {}: {errno:?}", before.lines.join("; "), before.file.display()))
@@ -80,6 +85,13 @@ impl Undo {
 }
 
 impl Before {
+    /// As a limit that was asked for, in place of `write`.
+    fn as_write(&self, write: &ResourceWrite) -> ResourceWrite {
+        let name = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let value = self.lines.join("\n");
+        ResourceWrite { file: name.into(), value, otherwise: None, after_first_word: false, ..write.clone() }
+    }
+
     /// Only what has changed is written: a value that was never touched may be one that the kernel does not take.
     fn write(&self) -> Result<(), nix::errno::Errno> {
         if file::read(&self.file).is_ok_and(|now| lines_of_text(&now).eq(self.lines.iter().map(String::as_str))) {

@@ -45,6 +45,22 @@ life() {
     is "it runs on" running "$(field c status)"
     $RT pause c; is "paused" paused "$(field c status)"; $RT resume c; is "resumed" running "$(field c status)"
 
+    $RT update --memory 48m --pids-limit 23 c; is "update" 0 $?
+    is "the new limits" "50331648 23" "$(cat $D/memory.max $D/pids.max | xargs)"
+    is "the new properties" "50331648 23" "$(echo $(show rt-c.scope MemoryMax) $(show rt-c.scope TasksMax))"
+    systemctl $MANAGER daemon-reload; is "the new limits after daemon-reload" "50331648 23" "$(cat $D/memory.max $D/pids.max | xargs)"
+    echo '{"unified": {"memory.high": "1048576", "memory.nonsense": "1"}}' | $RT update --resources - c 2>/dev/null; is "an update that is refused" 1 $?
+    is "changes nothing" "25165824 25165824" "$(cat $D/memory.high) $(show rt-c.scope MemoryHigh)"
+    if [ "$(id -u)" = 0 ]; then
+        $RT update --cpu-quota 12345 c; is "a fraction of a percent" "12345 200000 70ms" "$(cat $D/cpu.max) $(show rt-c.scope CPUQuotaPerSecUSec)"
+        $RT update --cpu-quota 30000 --cpu-period 100000 --cpu-share 512 --memory-reservation 8m c; is "more of it" 0 $?
+        echo '{"blockIO": {"throttleReadBpsDevice": [{"major": 98, "minor": 0, "rate": 2097152}]}}' | $RT update -r - c
+        systemctl daemon-reload
+        is "stays" "30000 100000|59|8388608|98:0 rbps=2097152 wbps=max riops=max wiops=max" "$(cat $D/cpu.max $D/cpu.weight $D/memory.low $D/io.max | tr '\n' '|' | sed 's/|$//')"
+        echo '{"devices": [{"allow": false, "access": "rwm"}]}' | $RT update -r - c; systemctl daemon-reload
+        is "one device program" 1 "$(bpftool cgroup show $D 2>/dev/null | grep -c rt_devices)"
+    fi
+
     has "a name that is taken" "start rt-c.scope in ${SLICE}: Unit rt-c.scope was already loaded" \
         "$(jq ".linux.cgroupsPath = \"$SLICE:rt:c\"" $B/config.json >$B/taken.json; $RT --systemd-cgroup create -f $B/taken.json -b $B other 2>&1)"
     is "its owner lives" running "$(field c status)"

@@ -149,7 +149,9 @@ impl Found {
     }
 
     fn add_mask(&mut self, name: &str, list: &str, write: &ResourceWrite) {
-        if let Some(mask) = bit_mask(list) {
+        // An empty list takes a restriction back.
+        let mask = if list.is_empty() { Some(Vec::new()) } else { bit_mask(list) };
+        if let Some(mask) = mask {
             self.add(name, Value::Array("y".into(), mask.into_iter().map(Value::Byte).collect()), 244, write);
         }
     }
