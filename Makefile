@@ -74,8 +74,8 @@ DOC  := $(DESTDIR)$(PREFIX)/share/doc/rt
 install: build ## To $(PREFIX)/bin, and rt made known to podman; PREFIX and DESTDIR as usual
 	$(SUDO) install -D -m 755 target/release/rt $(DESTDIR)$(PREFIX)/bin/rt
 	$(SUDO) install -d $(DOC) $(dir $(CONF))
-	sed 's|@BINDIR@|$(PREFIX)/bin|' share/containers.conf | $(SUDO) tee $(CONF) > /dev/null
-	for file in daemon.json containerd.toml; do sed 's|@BINDIR@|$(PREFIX)/bin|' share/$$file | $(SUDO) tee $(DOC)/$$file > /dev/null; done
+	sed 's|@BINDIR@|$(PREFIX)/bin|' docs/drop-ins/containers.conf | $(SUDO) tee $(CONF) > /dev/null
+	for file in daemon.json containerd.toml; do sed 's|@BINDIR@|$(PREFIX)/bin|' docs/drop-ins/$$file | $(SUDO) tee $(DOC)/$$file > /dev/null; done
 
 uninstall: ## Take it away again
 	$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/rt $(CONF)

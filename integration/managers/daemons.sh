@@ -16,13 +16,13 @@ archive() {
     echo "$folder.tar"
 }
 
-# start_docker RUNTIME FLAGS...   dockerd with RUNTIME as its default, as share/daemon.json says it; its log is /var/log/dockerd
+# start_docker RUNTIME FLAGS...   dockerd with RUNTIME as its default, as docs/drop-ins/daemon.json says it; its log is /var/log/dockerd
 start_docker() {
     named=${1##*/} default=$1; shift
     [ -e /run/containerd/containerd.sock ] || start_containerd "$default"
     case $named in
         runc) ;;
-        *) sed "s|@BINDIR@/rt|$default|; s|\"rt\"|\"$named\"|" "$here/share/daemon.json" > /etc/docker/daemon.json ;;
+        *) sed "s|@BINDIR@/rt|$default|; s|\"rt\"|\"$named\"|" "$here/docs/drop-ins/daemon.json" > /etc/docker/daemon.json ;;
     esac
     run_docker "$@"
 }
@@ -57,7 +57,7 @@ version = 2
     snapshotter = "overlayfs"
     default_runtime_name = "under-test"
 CONF
-    sed "/^version/d; s|runtimes.rt|runtimes.under-test|; s|@BINDIR@/rt|$1|" "$here/share/containerd.toml" >> /etc/containerd/config.toml
+    sed "/^version/d; s|runtimes.rt|runtimes.under-test|; s|@BINDIR@/rt|$1|" "$here/docs/drop-ins/containerd.toml" >> /etc/containerd/config.toml
     cat > /etc/cni/net.d/10-bridge.conflist <<CONF
 { "cniVersion": "0.4.0", "name": "pods", "plugins": [
   { "type": "bridge", "bridge": "pods0", "isGateway": true, "ipMasq": true,

@@ -15,7 +15,7 @@ runtime = "$runtime_name"
 CONF
 # What `make install` puts there.
 mkdir /etc/containers/containers.conf.d
-sed "s|@BINDIR@|${runtime%/*}|" "$here/share/containers.conf" > /etc/containers/containers.conf.d/50-rt.conf
+sed "s|@BINDIR@|${runtime%/*}|" "$here/docs/drop-ins/containers.conf" > /etc/containers/containers.conf.d/50-rt.conf
 printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' > /etc/containers/storage.conf
 echo '{ "default": [{ "type": "insecureAcceptAnything" }] }' > /etc/containers/policy.json
 : > /etc/containers/registries.conf
