@@ -50,6 +50,14 @@ fn swappiness_and_the_oom_killer_are_set() {
     assert!(control.contains("oom_kill_disable 1"), "{control}");
 }
 
+/// "`kernelTCP` - sets hard limit for kernel TCP buffer memory": on v2 there is none, and `limit` counts it.
+#[test]
+fn the_memory_of_tcp_buffers_is_limited_on_v1() {
+    need_controller!("memory");
+    let container = created(json!({ "memory": { "kernelTCP": 8 << 20 } }));
+    holds(&container, "memory", ("memory.kmem.tcp.limit_in_bytes", "8388608"), ("", ""));
+}
+
 /// "`shares`, `quota`, `period`": cpu.
 #[test]
 fn cpu_values_are_written() {

@@ -11,7 +11,9 @@ use crate::host::cgroup::Version;
 pub(super) fn plan(memory: &LinuxMemory, planner: &mut Planner) {
     let set = |value: Option<i64>| value.filter(|v| *v != 0);
     let (limit, swap) = (set(memory.limit()), set(memory.swap()));
-    for (name, value) in [("limit", limit), ("reservation", memory.reservation()), ("swap", swap)] {
+    for (name, value) in
+        [("limit", limit), ("reservation", memory.reservation()), ("swap", swap), ("kernelTCP", memory.kernel_tcp())]
+    {
         if value.is_some_and(|v| v < -1) {
             planner.error(&format!("/memory/{name}"), "must be a number of bytes, or -1 for no limit");
             return;
@@ -52,10 +54,27 @@ pub(super) fn plan(memory: &LinuxMemory, planner: &mut Planner) {
         planner.warn("/memory/useHierarchy", "ignored: Linux accounts memory hierarchically always since 5.11");
     }
     #[allow(deprecated)]
-    for (name, value) in [("kernel", memory.kernel()), ("kernelTCP", memory.kernel_tcp())] {
-        if value.is_some_and(|v| v > 0) {
-            planner.warn(&format!("/memory/{name}"), "ignored: kernel memory is part of /memory/limit since Linux 5.4");
+    if memory.kernel().is_some_and(|v| v > 0) {
+        planner.warn("/memory/kernel", "ignored: kernel memory is part of /memory/limit since Linux 5.4");
+    }
+    plan_kernel_tcp(memory.kernel_tcp(), planner);
+}
+
+/// On v1 it is a limit of its own still; on v2 the memory of sockets counts with the rest.
+fn plan_kernel_tcp(limit: Option<i64>, planner: &mut Planner) {
+    const POINTER: &str = "/memory/kernelTCP";
+    let Some(limit) = limit.filter(|v| *v != 0) else { return };
+    match planner.version("memory", POINTER, limit < 0) {
+        Some(Version::V1) => {
+            let write = planner.write(Version::V1, "memory.kmem.tcp.limit_in_bytes", limit, POINTER);
+            if limit < 0 {
+                write.on_missing = super::OnMissing::Prefer;
+            }
         }
+        Some(Version::V2) if limit > 0 => {
+            planner.warn(POINTER, "ignored: cgroup v2 counts it as part of /memory/limit");
+        }
+        _ => {}
     }
 }
 
@@ -156,12 +175,18 @@ mod tests {
             (r#"{"memory":{"swappiness":101}}"#, "!/memory/swappiness", "!/memory/swappiness"),
             (r#"{"memory":{"disableOOMKiller":true}}"#, "memory.oom_control=1", "!/memory/disableOOMKiller"),
             (r#"{"memory":{"disableOOMKiller":false}}"#, "memory.oom_control=0", ""),
+            (r#"{"memory":{"kernelTCP":4096}}"#, "memory.kmem.tcp.limit_in_bytes=4096", ""),
+            (r#"{"memory":{"kernelTCP":-1}}"#, "memory.kmem.tcp.limit_in_bytes=-1", ""),
+            (r#"{"memory":{"kernelTCP":0}}"#, "", ""),
+            (r#"{"memory":{"kernelTCP":-2}}"#, "!/memory/kernelTCP", "!/memory/kernelTCP"),
         ]);
     }
 
     #[test]
     fn kernel_memory_is_ignored_with_a_warning() {
-        let (writes, faults) = planned(r#"{"memory":{"kernel":-1,"kernelTCP":4096,"useHierarchy":true}}"#, &v2());
-        assert_eq!((writes.len(), faults.errors.len(), faults.warnings.len()), (0, 0, 1));
+        let (writes, faults) = planned(r#"{"memory":{"kernel":4096,"kernelTCP":4096,"useHierarchy":true}}"#, &v2());
+        assert_eq!((writes.len(), faults.errors.len(), faults.warnings.len()), (0, 0, 2));
+        let (_, faults) = planned(r#"{"memory":{"kernel":-1,"kernelTCP":-1}}"#, &v2());
+        assert_eq!((faults.errors.len(), faults.warnings.len()), (0, 0));
     }
 }
