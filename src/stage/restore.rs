@@ -125,7 +125,7 @@ impl Restore<'_> {
                     runtime.apply_limits()?;
                 }
                 runtime.hooks_have_begun = true;
-                let state = runtime.state.for_hook(Status::Creating, event.pid);
+                let state = runtime.state.for_hook(Status::Created, event.pid);
                 let hooks = &runtime.plan.hooks;
                 hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
                 hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)

@@ -341,13 +341,13 @@ impl Runtime<'_> {
     /// The prestart and createRuntime hooks, in the runtime's namespaces.
     fn run_hooks(&mut self, pid_inside: i32) -> anyhow::Result<()> {
         self.hooks_have_begun = self.plan.has_create_hooks();
-        let state = self.hook_state(Status::Creating);
+        let state = self.hook_state(Status::Created);
         let hooks = &self.plan.hooks;
         hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
         hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
         // "For hooks executed in the container namespace, it is the pid as seen by the container."
         let wants_state = hooks.create_container().as_ref().is_some_and(|hooks| !hooks.is_empty());
-        let state = if wants_state { self.state.for_hook(Status::Creating, pid_inside) } else { Vec::new() };
+        let state = if wants_state { self.state.for_hook(Status::Created, pid_inside) } else { Vec::new() };
         self.channel()?.send(&Message::HooksDone { state })
     }
 
