@@ -30,7 +30,7 @@ unit: ## The tests beside the code
 	cargo test --locked --bin rt
 
 integration: build ## The end-to-end tests; RUNTIME=crun or runc runs them against another
-	@$(NEED) busybox-static iproute2 iptables procps uidmap util-linux $(filter crun runc,$(RUNTIME))
+	@$(NEED) gcc libc6-dev busybox-static iproute2 iptables procps uidmap util-linux $(filter crun runc,$(RUNTIME))
 	@integration/criu.sh
 	RUNTIME=$(RUNTIME) integration/run.sh $(TEST)
 

@@ -1,5 +1,6 @@
 //! What has gone wrong in other runtimes, and must not here. Each test names the attack.
 
+mod actions;
 mod apparmor;
 mod images;
 mod listener;
