@@ -1,5 +1,6 @@
 //! The command line: the flags, strings, formats and exit codes that the managers above depend on.
 
+mod annotations;
 mod captured;
 mod features;
 mod flags;

@@ -6,6 +6,7 @@ mod exec;
 mod exit;
 mod identity;
 mod limits;
+mod notify;
 mod policies;
 mod scheduling;
 mod stdio;

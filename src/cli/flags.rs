@@ -69,7 +69,9 @@ pub fn create(command: Command) -> Command {
 
 /// rt run [FLAGS] ID
 pub fn run(command: Command) -> Command {
-    create(command).args([
+    const ENVIRONMENT: &str = "Environment:\n  NOTIFY_SOCKET  what the program says to its own is passed on; --detach waits for READY=1\n\
+                               \x20 LISTEN_FDS     so many descriptors from 3 on are handed on, before those of --preserve-fds";
+    create(command).after_help(ENVIRONMENT).args([
         switch("detach", "return when the process runs").short('d'),
         switch("keep", "do not delete the container when its process ends"),
     ])
@@ -77,7 +79,9 @@ pub fn run(command: Command) -> Command {
 
 /// rt start ID
 pub fn start(command: Command) -> Command {
-    command.arg(id())
+    const NOTIFY: &str = "With NOTIFY_SOCKET in the environment of create and start, what the program says to its own\n\
+                          is passed on, and start returns when it has said READY=1 or has ended.";
+    command.after_help(NOTIFY).arg(id())
 }
 
 /// rt exec [FLAGS] ID [COMMAND...]

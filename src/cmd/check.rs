@@ -20,7 +20,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
     let bundle = path("bundle").unwrap_or(Path::new("."));
     let host = Host::read()?;
-    let (_, faults) = examine(bundle, path("config"), &host, "check", driver(globals, &host));
+    let (_, faults) = examine(bundle, path("config"), &host, "check", driver(globals, &host), |_| {});
     let text = if matches.get_flag("json") { as_json(&faults) } else { as_lines(&faults) };
     print(text.as_bytes())?;
     Ok(i32::from(!faults.errors.is_empty()))

@@ -11,13 +11,16 @@ use crate::error::Faults;
 use crate::host::Host;
 use crate::netdev;
 use crate::plan::Plan;
+use crate::plan::annotations::{PIDFD_RECEIVER, annotation};
 use crate::plan::cgroup::{Driver, Manager};
 use crate::plan::namespaces::Namespace;
 use crate::plan::namespaces::NamespacePlan;
+use crate::plan::notify::add_notify_socket;
 use crate::rdt;
 use crate::rootfs::Root;
 use crate::spec::Spec;
 use crate::stage::checkpoint::ImageSettings;
+use crate::stage::notify::ServiceManager;
 use crate::stage::restore::{RestoreSettings, restore};
 use crate::stage::runtime::{self, Created, Restored, Runtime};
 use crate::stage::settings::Settings;
@@ -37,18 +40,23 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads the command line and config.json, and decides everything.
+    /// Reads the command line and config.json, and decides everything; with a service manager to tell about it, the
+    /// container gets a notify socket.
     ///
     /// # Errors
     /// Whatever is wrong with them; nothing has been made then.
-    pub fn load(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<Request> {
+    pub fn load(globals: &Globals, matches: &ArgMatches, manager: Option<&ServiceManager>) -> anyhow::Result<Request> {
         // First, as long as every open descriptor is one that the caller gave.
         let (preserve_fds, listen_fds) = inherited_fds(matches)?;
         let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let bundle = path("bundle").unwrap_or_else(|| PathBuf::from("."));
         let host = Host::read()?;
-        let (found, faults) = examine(&bundle, path("config").as_deref(), &host, id.as_str(), driver(globals, &host));
+        let root = StateRoot::resolve(globals.root.as_deref())?;
+        let notify = manager.is_some().then(|| root.notify_directory(&id));
+        let adjust = |spec: &mut Spec| notify.iter().for_each(|directory| add_notify_socket(spec, directory));
+        let driver = driver(globals, &host);
+        let (found, faults) = examine(&bundle, path("config").as_deref(), &host, id.as_str(), driver, adjust);
         let (spec, mut plan) = match found {
             Some(found) => faults.into_result(found)?,
             None => return Err(faults.into()),
@@ -61,13 +69,13 @@ impl Request {
             bundle: spec.bundle.clone(),
             pid_file: path("pid-file"),
             console_socket: path("console-socket"),
-            pidfd_socket: path("pidfd-socket"),
+            pidfd_socket: path("pidfd-socket").or_else(|| annotation(&spec.oci, PIDFD_RECEIVER).map(PathBuf::from)),
             no_pivot: matches.get_flag("no-pivot"),
             new_keyring: !matches.get_flag("no-new-keyring"),
             preserve_fds: preserve_fds + listen_fds,
+            has_notify_socket: notify.is_some(),
             may_deny_setgroups: may_deny_setgroups(&plan.namespaces, &host),
         };
-        let root = StateRoot::resolve(globals.root.as_deref())?;
         Ok(Request { host, spec, plan, settings, root, id })
     }
 
@@ -117,16 +125,18 @@ impl Request {
 }
 
 /// Reads a bundle and decides everything, with all that is wrong: what the configuration says, what it would mean on
-/// this machine, and whether there is a root.
+/// this machine, and whether there is a root. `adjust` adds what the caller's environment asks for.
 pub fn examine(
     bundle: &Path,
     config: Option<&Path>,
     host: &Host,
     id: &str,
     driver: Driver,
+    adjust: impl FnOnce(&mut Spec),
 ) -> (Option<(Spec, Plan)>, Faults) {
     let (spec, mut faults) = Spec::examine(bundle, config);
-    let Some(spec) = spec else { return (None, faults) };
+    let Some(mut spec) = spec else { return (None, faults) };
+    adjust(&mut spec);
     let (plan, mut found) = Plan::examine(&spec, host, id, driver);
     // In a mount namespace that is joined the root may be there all the same.
     if !matches!(plan.namespaces.mount, Namespace::Join(_))

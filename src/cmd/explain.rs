@@ -22,7 +22,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
     let bundle = path("bundle").unwrap_or(Path::new("."));
     let host = Host::read()?;
-    let (found, faults) = examine(bundle, path("config"), &host, "ID", driver(globals, &host));
+    let (found, faults) = examine(bundle, path("config"), &host, "ID", driver(globals, &host), |_| {});
     let (spec, plan) = match found {
         Some(found) => faults.into_result(found)?,
         None => return Err(faults.into()),

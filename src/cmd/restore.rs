@@ -19,7 +19,7 @@ use crate::sys::fd;
 /// # Errors
 /// Whatever keeps it from running; nothing of it is left then.
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
-    let request = Request::load(globals, matches)?;
+    let request = Request::load(globals, matches, None)?;
     require_root(&request.host)?;
     let images = image_settings(matches)?;
     if !images.images.join("inventory.img").exists() {

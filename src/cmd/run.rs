@@ -8,7 +8,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::creation::Request;
 use crate::cli::Globals;
+use crate::stage::failure;
 use crate::stage::foreground::Foreground;
+use crate::stage::notify::{Proxy, ServiceManager};
 use crate::stage::runtime::Created;
 use crate::stage::start::{OnFailure, start};
 use crate::stage::teardown::destroy;
@@ -20,7 +22,8 @@ use crate::sys::fd;
 /// # Errors
 /// Whatever keeps it from running; nothing of it is left then.
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
-    let request = Request::load(globals, matches)?;
+    let manager = ServiceManager::of_environment()?;
+    let request = Request::load(globals, matches, manager.as_ref())?;
     if request.plan.process.is_none() {
         bail!("config.json: /process is missing: there is nothing to run");
     }
@@ -31,12 +34,27 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     // Before clone: no signal is lost.
     let foreground = if detach { None } else { Some(Foreground::prepare()?) };
 
-    let Created { container, state, init: (_, init), channel, .. } = request.create(globals, theirs, false)?;
+    let Created { container, state, init: (pid, init), channel, .. } = request.create(globals, theirs, false)?;
+    let listening = container.notify_directory().and_then(|directory| Proxy::listen(directory, manager));
+    let notify = match listening {
+        Ok(notify) => notify,
+        Err(error) => {
+            let causes: Vec<_> =
+                destroy(&globals.log, container, &state, Some(init.as_fd())).err().into_iter().collect();
+            return Err(failure::with_causes(error, &causes));
+        }
+    };
     let master = ours.map(|socket| fd::receive(socket.as_fd())).transpose().context("receive the terminal")?;
     let container = start(&globals.log, container, &state, &channel, init.as_fd(), OnFailure::Destroy)?;
     drop(channel);
-    let Some(foreground) = foreground else { return Ok(0) };
-
+    let Some(mut foreground) = foreground else {
+        if let Some(notify) = notify {
+            container.unlock();
+            notify.wait_until_ready(init.as_fd(), pid.cast_unsigned())?;
+        }
+        return Ok(0);
+    };
+    foreground.notify = notify;
     finish(globals, matches, container, &state, &foreground, init.as_fd(), master)
 }
 

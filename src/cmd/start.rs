@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use crate::cli::Globals;
 use crate::stage::gate;
+use crate::stage::notify::{Proxy, ServiceManager};
 use crate::stage::start::{OnFailure, start};
 use crate::state::{Boot, ContainerId, InitHandle, StateRoot, Status};
 
@@ -33,10 +34,17 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
         bail!(refusal("its config.json has no /process"));
     }
     let init = InitHandle::open(&state, &boot)?.with_context(|| refusal("it has stopped"))?;
+    // Only this caller's manager: the one that had the container created may be gone.
+    let notify = Proxy::listen(container.notify_directory()?, ServiceManager::of_environment()?)?;
     let channel = match gate::open(container.directory()) {
         Err(Errno::ECONNREFUSED) => bail!(refusal("it has stopped")),
         other => other.with_context(|| refusal("the start gate does not open"))?,
     };
-    start(&globals.log, container, &state, &channel, init.as_fd(), OnFailure::Keep)?;
+    let container = start(&globals.log, container, &state, &channel, init.as_fd(), OnFailure::Keep)?;
+    if let Some(notify) = notify {
+        // Others may stop it before it is ever ready.
+        container.unlock();
+        notify.wait_until_ready(init.as_fd(), state.pid.cast_unsigned())?;
+    }
     Ok(0)
 }

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod filter;
 pub mod namespaces;
 pub mod net_devices;
+pub mod notify;
 pub mod process;
 pub mod rdt;
 pub mod rootfs;
@@ -71,6 +72,7 @@ impl Plan {
             process
         });
         let seccomp = process.as_ref().and_then(|process| plan_filter(spec, process, host, &mut faults));
+        annotations::check(&spec.oci, &mut faults);
         let sysctl = plan_sysctl(spec, &namespaces, &mut faults);
         let plan = Plan {
             namespaces,
@@ -101,6 +103,12 @@ impl Plan {
     /// which sysctls may be about.
     pub fn waits_before_pivot(&self) -> bool {
         self.has_create_hooks() || !self.net_devices.is_empty()
+    }
+
+    /// Whether INIT itself runs hooks.
+    pub fn has_hooks_in_the_container(&self) -> bool {
+        let any = |hooks: &Option<Vec<_>>| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
+        any(self.hooks.create_container()) || any(self.hooks.start_container())
     }
 
     /// Whether hooks run between the namespaces and pivot_root.

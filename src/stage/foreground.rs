@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::notify::Proxy;
 use super::runtime::wait_for_end;
 use crate::console::RawTerminal;
 use crate::sys::process;
@@ -15,6 +16,8 @@ use crate::sys::process;
 /// Signals that are held back for forwarding; made before the process is cloned, so that none is lost.
 pub struct Foreground {
     signals: SignalFd,
+    /// The container's notify socket: what it says is passed on as long as we stay.
+    pub notify: Option<Proxy>,
 }
 
 /// A terminal being copied: our stdin to its master, its master to our stdout.
@@ -37,7 +40,7 @@ impl Foreground {
         let all = SigSet::all();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).context("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Foreground { signals: SignalFd::with_flags(&all, flags).context("signalfd")? })
+        Ok(Foreground { signals: SignalFd::with_flags(&all, flags).context("signalfd")?, notify: None })
     }
 
     /// Stays until the process has ended, and gives its exit status: its own, or 128 and the signal's number.
@@ -47,7 +50,11 @@ impl Foreground {
     pub fn stay(&self, pidfd: BorrowedFd<'_>, master: Option<OwnedFd>) -> anyhow::Result<i32> {
         let mut copying = master.map(Copying::begin).transpose()?;
         loop {
-            let [signalled, ended, readable, writable, typed] = self.wait(pidfd, copying.as_ref())?;
+            let [signalled, ended, readable, writable, typed, notified] = self.wait(pidfd, copying.as_ref())?;
+            if let (true, Some(notify)) = (notified, &self.notify) {
+                // Ours: who watches us can wait for no other process.
+                notify.pass_on(std::process::id());
+            }
             if signalled {
                 self.forward(pidfd, copying.as_ref());
             }
@@ -71,10 +78,15 @@ impl Foreground {
         }
     }
 
-    /// Which of: a signal, the end, output to copy, room for input, input to copy.
-    fn wait(&self, pidfd: BorrowedFd<'_>, copying: Option<&Copying>) -> anyhow::Result<[bool; 5]> {
+    /// Which of: a signal, the end, output to copy, room for input, input to copy, a word for the service manager.
+    fn wait(&self, pidfd: BorrowedFd<'_>, copying: Option<&Copying>) -> anyhow::Result<[bool; 6]> {
         let stdin = std::io::stdin();
-        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(pidfd, PollFlags::POLLIN)];
+        let notify = match &self.notify {
+            Some(notify) => PollFd::new(notify.as_fd(), PollFlags::POLLIN),
+            None => PollFd::new(pidfd, PollFlags::empty()),
+        };
+        let signals = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
+        let mut fds = vec![signals, PollFd::new(pidfd, PollFlags::POLLIN), notify];
         if let Some(copying) = copying {
             let output = if copying.pending.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
             // poll reports a hang-up without end.
@@ -88,14 +100,15 @@ impl Foreground {
         let timeout =
             if copying.is_some_and(|copying| copying.hung_up) { PollTimeout::from(100u8) } else { PollTimeout::NONE };
         match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) => return Ok([false; 5]),
+            Err(Errno::EINTR) => return Ok([false; 6]),
             other => other.context("poll")?,
         };
         let any = |place: usize, wanted: PollFlags| {
             fds.get(place).and_then(PollFd::revents).is_some_and(|events| events.intersects(wanted))
         };
         let readable = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-        Ok([any(0, readable), any(1, readable), any(2, readable), any(2, PollFlags::POLLOUT), any(3, readable)])
+        let [signalled, ended, notified, output, input] = [0, 1, 2, 3, 4].map(|place| any(place, readable));
+        Ok([signalled, ended, output, any(3, PollFlags::POLLOUT), input, notified])
     }
 
     /// Passes on every signal but those that are about ourselves.

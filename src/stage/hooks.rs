@@ -2,9 +2,11 @@
 //!
 //! <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-platform-hooks>
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -17,18 +19,47 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use oci_spec::runtime::Hook;
 
+use crate::plan::annotations::{HOOKS_STDERR, HOOKS_STDOUT};
 use crate::sys::process::{self, pidfd_open};
 
 /// How much of a failed hook's output its error quotes.
 const QUOTED_OUTPUT_BYTES: u64 = 2048;
 
+/// Where the output of hooks goes: into files that annotations name, or nowhere but into the error of a failed hook.
+#[derive(Debug, Default)]
+pub struct Output {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Output {
+    /// Opens the files of crun's annotations, if a container has them.
+    ///
+    /// # Errors
+    /// What open(2) says, with the annotation and the path.
+    pub fn open(annotations: &BTreeMap<String, String>) -> anyhow::Result<Output> {
+        let open = |name: &str| {
+            let Some(path) = annotations.get(name) else { return Ok(None) };
+            let file = File::options().append(true).create(true).mode(0o644).open(path);
+            let file = file.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
+            file.map(Some).with_context(|| format!("annotation {name}: open {path}"))
+        };
+        Ok(Output { stdout: open(HOOKS_STDOUT)?, stderr: open(HOOKS_STDERR)? })
+    }
+
+    /// The descriptors, for whoever closes all others.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.stdout.iter().chain(&self.stderr).map(AsFd::as_fd)
+    }
+}
+
 /// Runs all hooks of one kind, in the order of config.json, with the container's state as JSON on their stdin.
 ///
 /// # Errors
 /// The first one that cannot be run, ends with another status than 0, or takes longer than its timeout.
-pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> anyhow::Result<()> {
+pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8], output: &Output) -> anyhow::Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        run(hook, state).with_context(|| format!("{kind} hook {index} ({})", hook.path().display()))?;
+        run(hook, state, output).with_context(|| format!("{kind} hook {index} ({})", hook.path().display()))?;
     }
     Ok(())
 }
@@ -37,9 +68,9 @@ pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// None: a failed poststop hook is only worth a warning, by the spec.
-pub fn run_all_tolerantly(kind: &str, hooks: &[Hook], state: &[u8]) -> Vec<anyhow::Error> {
+pub fn run_all_tolerantly(kind: &str, hooks: &[Hook], state: &[u8], output: &Output) -> Vec<anyhow::Error> {
     let attempt = |(index, hook): (usize, &Hook)| {
-        run(hook, state).with_context(|| format!("{kind} hook {index} ({})", hook.path().display())).err()
+        run(hook, state, output).with_context(|| format!("{kind} hook {index} ({})", hook.path().display())).err()
     };
     hooks.iter().enumerate().filter_map(attempt).collect()
 }
@@ -48,7 +79,7 @@ pub fn run_all_tolerantly(kind: &str, hooks: &[Hook], state: &[u8]) -> Vec<anyho
 ///
 /// Its stdin and its output are memory files: a hook that reads nothing, writes much or leaves a daemon behind
 /// cannot make the runtime wait.
-fn run(hook: &Hook, state: &[u8]) -> anyhow::Result<()> {
+fn run(hook: &Hook, state: &[u8], to: &Output) -> anyhow::Result<()> {
     let mut input = memory_file(c"hook-state")?;
     input.write_all(state).context("write the state for the hook")?;
     input.seek(SeekFrom::Start(0)).context("rewind the state for the hook")?;
@@ -64,7 +95,9 @@ fn run(hook: &Hook, state: &[u8]) -> anyhow::Result<()> {
         command.env_remove(super::protect::MARKER);
     }
     command.stdin(Stdio::from(input)).process_group(0);
-    command.stdout(output.try_clone().context("dup")?).stderr(output.try_clone().context("dup")?);
+    let stdout = to.stdout.as_ref().unwrap_or(&output).try_clone().context("dup")?;
+    let stderr = to.stderr.as_ref().unwrap_or(&output).try_clone().context("dup")?;
+    command.stdout(stdout).stderr(stderr);
 
     // Not the mask of a `run` in the foreground, which holds all signals back.
     process::reset_signals_of(&mut command);
@@ -141,34 +174,57 @@ mod tests {
     fn a_hook_reads_the_state_on_stdin_and_gets_its_own_environment() {
         let mut hook = shell(r#"[ "$(cat)" = '{"id":"x"}' ] && [ "$A" = 1=2 ] && [ -z "$HOME" ]"#);
         hook.set_env(Some(vec!["A=1=2".into()]));
-        run_all("prestart", &[hook], br#"{"id":"x"}"#).unwrap();
+        run_all("prestart", &[hook], br#"{"id":"x"}"#, &Output::default()).unwrap();
     }
 
     #[test]
     fn a_failing_hook_is_named_with_its_status_and_words() {
         let hooks = [shell("true"), shell("echo one; echo two >&2; exit 3"), shell("exit 9")];
-        let error = run_all("createRuntime", &hooks, b"").unwrap_err();
+        let error = run_all("createRuntime", &hooks, b"", &Output::default()).unwrap_err();
         assert_eq!(format!("{error:#}"), "createRuntime hook 1 (/bin/sh): exit status 3, it said: one | two");
-        assert_eq!(run_all_tolerantly("poststop", &hooks, b"").len(), 2);
+        assert_eq!(run_all_tolerantly("poststop", &hooks, b"", &Output::default()).len(), 2);
     }
 
     #[test]
     fn a_hook_that_hangs_is_killed_with_its_children() {
         let mut hook = shell("sleep 1000 & sleep 1000");
         hook.set_timeout(Some(1));
-        let error = run_all("prestart", &[hook], b"").unwrap_err();
+        let error = run_all("prestart", &[hook], b"", &Output::default()).unwrap_err();
         assert!(format!("{error:#}").contains("timeout of 1 s"), "{error:#}");
     }
 
     #[test]
     fn a_hook_that_is_missing_says_so_in_the_kernels_words() {
         let hook = HookBuilder::default().path("/nonexistent/hook").build().unwrap();
-        let error = run_all("poststart", &[hook], b"").unwrap_err();
+        let error = run_all("poststart", &[hook], b"", &Output::default()).unwrap_err();
         assert_eq!(error.root_cause().downcast_ref::<Errno>(), Some(&Errno::ENOENT));
     }
 
     #[test]
     fn a_hook_may_ignore_a_large_state() {
-        run_all("prestart", &[shell("true")], &vec![b' '; 1 << 20]).unwrap();
+        run_all("prestart", &[shell("true")], &vec![b' '; 1 << 20], &Output::default()).unwrap();
+    }
+
+    #[test]
+    fn annotations_name_the_files_that_the_output_is_appended_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let (out, err) = (directory.path().join("out"), directory.path().join("err"));
+        std::fs::write(&out, "before\n").unwrap();
+        let annotations = BTreeMap::from([
+            (HOOKS_STDOUT.to_owned(), out.display().to_string()),
+            (HOOKS_STDERR.to_owned(), err.display().to_string()),
+        ]);
+        let output = Output::open(&annotations).unwrap();
+        let hooks = [shell("echo one"), shell("echo two; echo three >&2; exit 1")];
+        let error = run_all("prestart", &hooks, b"", &output).unwrap_err();
+        assert_eq!(format!("{error:#}"), "prestart hook 1 (/bin/sh): exit status 1");
+        assert_eq!(std::fs::read_to_string(out).unwrap(), "before\none\ntwo\n");
+        assert_eq!(std::fs::read_to_string(err).unwrap(), "three\n");
+        let missing = BTreeMap::from([(HOOKS_STDERR.to_owned(), "/nonexistent/file".to_owned())]);
+        let error = Output::open(&missing).unwrap_err();
+        assert_eq!(
+            format!("{error:#}").split(": ENOENT").next(),
+            Some("annotation run.oci.hooks.stderr: open /nonexistent/file")
+        );
     }
 }

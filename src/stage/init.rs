@@ -95,6 +95,8 @@ pub struct Init<'a> {
     pub state: Vec<u8>,
     /// The program, from the step that completes its environment on.
     pub program: Option<Program>,
+    /// Where the output of its hooks goes.
+    pub hook_output: hooks::Output,
     /// Our pid in the container, asked for before a filter could deny it.
     pub pid: i32,
 }
@@ -229,7 +231,7 @@ impl Init<'_> {
         if chdir(&self.settings.bundle).is_err() {
             chdir("/").context("chdir /")?;
         }
-        hooks::run_all("createContainer", hooks, &self.state)?;
+        hooks::run_all("createContainer", hooks, &self.state, &self.hook_output)?;
         umask(Mode::empty());
         Ok(())
     }
@@ -272,7 +274,7 @@ impl Init<'_> {
         // That was the last that needs the host's procfs.
         self.procfs = None;
         let gate = self.gate.as_ref().map(AsFd::as_fd);
-        let keep: Vec<_> = gate.into_iter().chain([self.channel.as_fd()]).collect();
+        let keep: Vec<_> = gate.into_iter().chain([self.channel.as_fd()]).chain(self.hook_output.fds()).collect();
         privileges::close_others(self.settings.preserve_fds, &keep)
     }
 
@@ -321,7 +323,7 @@ impl Init<'_> {
 
     fn run_start_hooks(&mut self) -> anyhow::Result<()> {
         let hooks = self.plan.hooks.start_container().as_deref().unwrap_or_default();
-        hooks::run_all("startContainer", hooks, &self.state)
+        hooks::run_all("startContainer", hooks, &self.state, &self.hook_output)
     }
 
     fn execute(&mut self) -> anyhow::Result<()> {

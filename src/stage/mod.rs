@@ -11,6 +11,7 @@ pub mod init;
 pub mod join;
 pub mod listener;
 pub mod namespaces;
+pub mod notify;
 pub mod pid_file;
 pub mod privileges;
 pub mod protect;

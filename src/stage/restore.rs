@@ -126,9 +126,10 @@ impl Restore<'_> {
                 }
                 runtime.hooks_have_begun = true;
                 let state = runtime.state.for_hook(Status::Created, event.pid);
+                let output = hooks::Output::open(&runtime.state.annotations)?;
                 let hooks = &runtime.plan.hooks;
-                hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
-                hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)
+                hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state, &output)?;
+                hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state, &output)
             }
             "orphan-pts-master" => {
                 let master = event.fd.context("criu sent no terminal")?;

@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, bail};
 
 use super::first_state::first_state;
+use super::hooks::{self, Output};
 use super::init::Init;
 use super::listener::Fetched;
 use super::namespaces::{self, JoinFd};
 use super::settings::Settings;
 use super::sync::{Channel, Message};
 use super::undo::Made;
-use super::{failure, gate, hooks, id_map};
+use super::{failure, gate, id_map};
 use crate::cgroup::Cgroup;
 use crate::confine::limits;
 use crate::host::Host;
@@ -75,6 +76,8 @@ pub struct Runtime<'a> {
     pub(super) init: Option<(i32, OwnedFd)>,
     pub(super) net_devices: Option<NetDevices>,
     pub(super) hooks_have_begun: bool,
+    /// For the hooks that INIT runs, where no path leads to the files any more.
+    hook_output: Output,
     warnings: Vec<String>,
     pub(super) made: Vec<Made>,
 }
@@ -164,6 +167,7 @@ impl<'a> Runtime<'a> {
             init: None,
             net_devices: None,
             hooks_have_begun: false,
+            hook_output: Output::default(),
             warnings: Vec::new(),
             made: vec![Made::StateDirectory],
         }
@@ -183,6 +187,9 @@ impl Runtime<'_> {
     pub(super) fn record_creation(&mut self) -> anyhow::Result<()> {
         let container = self.container()?;
         container.save_config(&self.spec.text)?;
+        if self.settings.has_notify_socket {
+            container.make_notify_directory()?;
+        }
         container.save(&self.state)
     }
 
@@ -221,6 +228,9 @@ impl Runtime<'_> {
         namespaces::refuse_own(self.plan, &self.joins)?;
         self.prepared = Some(rootfs::prepare(&self.plan.rootfs, &self.plan.namespaces)?);
         self.procfs = Some(ProcFs::open()?);
+        if self.plan.has_hooks_in_the_container() {
+            self.hook_output = Output::open(&self.state.annotations)?;
+        }
         if self.wants_gate {
             self.gate = Some(gate::create(self.container()?.directory())?);
         }
@@ -268,6 +278,7 @@ impl Runtime<'_> {
             root: None,
             state: Vec::new(),
             program: None,
+            hook_output: std::mem::take(&mut self.hook_output),
             pid: 0,
         }
     }
@@ -342,9 +353,10 @@ impl Runtime<'_> {
     fn run_hooks(&mut self, pid_inside: i32) -> anyhow::Result<()> {
         self.hooks_have_begun = self.plan.has_create_hooks();
         let state = self.hook_state(Status::Created);
+        let output = Output::open(&self.state.annotations)?;
         let hooks = &self.plan.hooks;
-        hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
-        hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
+        hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state, &output)?;
+        hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state, &output)?;
         // "For hooks executed in the container namespace, it is the pid as seen by the container."
         let wants_state = hooks.create_container().as_ref().is_some_and(|hooks| !hooks.is_empty());
         let state = if wants_state { self.state.for_hook(Status::Created, pid_inside) } else { Vec::new() };

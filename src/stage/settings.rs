@@ -21,6 +21,8 @@ pub struct Settings {
     pub new_keyring: bool,
     /// `--preserve-fds`, and LISTEN_FDS: how many descriptors from 3 on the container keeps.
     pub preserve_fds: u32,
+    /// Whether the container gets a notify socket of its own.
+    pub has_notify_socket: bool,
     /// Whether a user namespace may deny setgroups(2).
     pub may_deny_setgroups: bool,
 }

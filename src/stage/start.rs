@@ -69,5 +69,6 @@ fn run_poststart(state: &State) -> anyhow::Result<()> {
     if state.poststart.is_empty() {
         return Ok(());
     }
-    hooks::run_all("poststart", &state.poststart, &state.for_hook(Status::Running, state.pid))
+    let output = hooks::Output::open(&state.annotations)?;
+    hooks::run_all("poststart", &state.poststart, &state.for_hook(Status::Running, state.pid), &output)
 }

@@ -39,8 +39,16 @@ pub fn destroy(log: &Log, container: Container, state: &State, init: Option<Borr
     cgroup::remove_except(&state.cgroup, &state.kept_cgroups)?;
     state.rdt.as_ref().map_or(Ok(()), rdt::remove)?;
     container.remove()?;
-    let seen = if state.poststop.is_empty() { Vec::new() } else { state.for_hook(Status::Stopped, 0) };
-    for error in hooks::run_all_tolerantly("poststop", &state.poststop, &seen) {
+    if state.poststop.is_empty() {
+        return Ok(());
+    }
+    // Without its file a hook runs all the same.
+    let output = hooks::Output::open(&state.annotations).unwrap_or_else(|error| {
+        log.warn(&crate::log::one_line(&error));
+        hooks::Output::default()
+    });
+    let seen = state.for_hook(Status::Stopped, 0);
+    for error in hooks::run_all_tolerantly("poststop", &state.poststop, &seen, &output) {
         log.warn(&crate::log::one_line(&error));
     }
     Ok(())

@@ -37,7 +37,8 @@ impl Runtime<'_> {
         }
         if self.hooks_have_begun {
             let hooks = self.plan.hooks.poststop().as_deref().unwrap_or_default();
-            causes.extend(hooks::run_all_tolerantly("poststop", hooks, &self.hook_state(Status::Stopped)));
+            let output = hooks::Output::open(&self.state.annotations).unwrap_or_default();
+            causes.extend(hooks::run_all_tolerantly("poststop", hooks, &self.hook_state(Status::Stopped), &output));
         }
         failure::with_causes(error, &causes)
     }

@@ -4,6 +4,7 @@
 //! ROOT/ID/          flock: held exclusively by whoever changes the container
 //!   state.json      always whole: written beside and renamed. Without it the container does not exist
 //!   config.json     a copy, because later changes of the bundle have no effect
+//!   notify/         the container's notify socket; only where the creator has NOTIFY_SOCKET
 //!   start           the gate; there as long as the container is `created`
 //! ```
 //! A directory without state.json is what a killed `create` or `delete` left; the next `create` of this id takes it.
@@ -25,7 +26,7 @@ use anyhow::Context;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 pub use id::ContainerId;
@@ -37,6 +38,8 @@ pub use root::{Missing, StateRoot};
 
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
+/// The directory of the container's notify socket, see `stage::notify`.
+const NOTIFY: &str = "notify";
 /// The gate's name, see `stage::gate`.
 const GATE: &str = "start";
 
@@ -173,8 +176,45 @@ impl Container {
         Ok(())
     }
 
+    /// Makes the place for the container's notify socket.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make_notify_directory(&self) -> anyhow::Result<()> {
+        // All of the container's users must get through, whatever the umask.
+        let make = || {
+            mkdirat(&self.directory, NOTIFY, Mode::from_bits_truncate(0o755))?;
+            fchmodat(&self.directory, NOTIFY, Mode::from_bits_truncate(0o755), FchmodatFlags::FollowSymlink)
+        };
+        make().with_context(|| format!("make {}", self.display(NOTIFY)))
+    }
+
+    /// Opens it; `None` when the container has none.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn notify_directory(&self) -> anyhow::Result<Option<OwnedFd>> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(&self.directory, NOTIFY, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => Ok(None),
+            other => other.map(Some).with_context(|| format!("open {}", self.display(NOTIFY))),
+        }
+    }
+
+    fn remove_notify_directory(&self) -> anyhow::Result<()> {
+        let Some(directory) = self.notify_directory()? else { return Ok(()) };
+        let tolerate = |result| match result {
+            Err(Errno::ENOENT) => Ok(()),
+            other => other,
+        };
+        tolerate(unlinkat(&directory, crate::plan::notify::SOCKET, UnlinkatFlags::NoRemoveDir))
+            .and_then(|()| tolerate(unlinkat(&self.directory, NOTIFY, UnlinkatFlags::RemoveDir)))
+            .with_context(|| format!("remove {}", self.display(NOTIFY)))
+    }
+
     fn remove_all(&self) -> anyhow::Result<()> {
         let step = || format!("remove {}", self.path.display());
+        self.remove_notify_directory()?;
         for name in [GATE, CONFIG, STATE] {
             match unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Container, ContainerId, STATE};
+use super::{Container, ContainerId, NOTIFY, STATE};
 
 /// How often `create` begins again when a `delete` of the same id comes between.
 const ATTEMPTS: usize = 100;
@@ -74,6 +74,11 @@ impl StateRoot {
             path.display()
         );
         Ok(StateRoot { path, sticky })
+    }
+
+    /// Where a container's notify socket is, if it has one.
+    pub fn notify_directory(&self, id: &ContainerId) -> PathBuf {
+        self.path.join(id.as_str()).join(NOTIFY)
     }
 
     /// Begins a container: makes its directory, locked. The caller saves a first state before it makes anything else,

@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, accept4, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, UnixAddr, accept4, recvmsg, sendmsg};
 
 /// `int accept4(int sockfd, NULL, NULL, SOCK_CLOEXEC);` — <https://man7.org/linux/man-pages/man2/accept4.2.html>
 ///
@@ -23,6 +23,15 @@ pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 pub fn send(socket: BorrowedFd<'_>, text: &[u8], fds: &[RawFd]) -> Result<(), Errno> {
     let rights = [ControlMessage::ScmRights(fds)];
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(text)], &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+}
+
+/// As `send`, to an address.
+///
+/// # Errors
+/// As `send`; `ECONNREFUSED` and `ENOENT` when nobody is there.
+pub fn send_to(socket: BorrowedFd<'_>, text: &[u8], fds: &[RawFd], to: &UnixAddr) -> Result<(), Errno> {
+    let rights = [ControlMessage::ScmRights(fds)];
+    sendmsg(socket.as_raw_fd(), &[IoSlice::new(text)], &rights, MsgFlags::MSG_NOSIGNAL, Some(to)).map(drop)
 }
 
 /// As `send`, on a stream that may take the text in pieces: the descriptors go with the first.
