@@ -160,7 +160,7 @@ fn the_runtimes_hooks_run_at_a_restore() {
     frozen.restore(&[]).ok();
     frozen.container.stop();
     frozen.container.delete().ok();
-    let create = "\"status\":\"creating\" createRuntime\n";
+    let create = "\"status\":\"created\" createRuntime\n";
     let end = "\"status\":\"stopped\" poststop\n";
     assert_eq!(frozen.container.bundle.read_beside("hooks"), format!("{create}{end}{create}{end}"));
 }
