@@ -17,7 +17,7 @@ exec 9> "$dir/lock"; flock 9
 # What the guest has beyond the essential packages of Debian.
 packages="systemd systemd-sysv dbus dbus-user-session libpam-systemd
     apparmor selinux-policy-default selinux-utils policycoreutils
-    busybox-static iproute2 procps util-linux uidmap kmod jq strace libcap2-bin psmisc libseccomp2
+    bpftool busybox-static iproute2 procps util-linux uidmap kmod jq strace libcap2-bin psmisc libseccomp2
     crun runc containerd podman conmon netavark aardvark-dns nftables iptables passt fuse-overlayfs criu"
 # Units that a guest of seconds has no use for.
 unwanted="getty.target getty@tty1.service console-getty.service apt-daily.timer apt-daily-upgrade.timer

@@ -15,7 +15,7 @@ case ${runtime##*/} in crun|runc) in_guest=${runtime##*/} runtime=target/release
 # test.sh --one MODE   its whole output goes to a log; only a failure is shown
 if [ "${1:-}" = --one ]; then
     mode=$2 flags= lsm=
-    case $mode in systemd|rootless|selinux*) flags=--systemd ;; esac
+    case $mode in systemd|rootless|selinux*|managers) flags=--systemd ;; esac
     case $mode in
         selinux) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=0" ;;
         selinux-enforcing) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=1" ;;
@@ -29,7 +29,7 @@ if [ "${1:-}" = --one ]; then
     exit $code
 fi
 # The long ones first.
-[ $# -gt 0 ] || set -- v2 rootless rootless-bare selinux selinux-enforcing
+[ $# -gt 0 ] || set -- v2 systemd rootless managers rootless-bare selinux selinux-enforcing
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
 $sudo "$here/setup.sh" "$dir"

@@ -5,6 +5,7 @@
 #   systemd        as root, cgroups by systemd            (boot.sh --systemd)
 #   rootless       as user 1000, in a delegated cgroup    (boot.sh --systemd)
 #   rootless-bare  as user 1000, with no cgroup to write in
+#   managers       the systemd driver by hand, podman over it, a whole system as a container   (boot.sh --systemd)
 #   selinux, selinux-enforcing  as root, under Debian's policy   (boot.sh --systemd --append ...)
 # RUNTIME=crun or runc tests the guest's own ones instead of ours.
 set -u
@@ -16,6 +17,18 @@ case $RUNTIME in */*) ;; *) RUNTIME=$(command -v "$RUNTIME") ;; esac
 export RUNTIME RT_CONTAINED=guest RT_SKIP_LOG=/tmp/skipped RT_BUSYBOX=/usr/bin/busybox TMPDIR=/tmp
 : > $RT_SKIP_LOG
 chmod 666 $RT_SKIP_LOG
+
+if [ "$mode" = managers ]; then
+    code=0
+    for chapter in ${*:-systemd podman system}; do
+        sh "$here/integration/vm/guest/$chapter.sh" "$RUNTIME" > "/tmp/$chapter" 2>&1 || code=1
+        cat "/tmp/$chapter"
+    done
+    sum=$(cat /tmp/systemd /tmp/podman /tmp/system 2>/dev/null |
+        awk '/: [0-9]+ passed, [0-9]+ failed$/ { passed += $(NF - 3); failed += $(NF - 1) } END { print passed + 0 " passed, " failed + 0 " failed" }')
+    echo "vm $mode: $sum ($(basename "$RUNTIME"), $(cut -d. -f1 /proc/uptime) s)"
+    exit $code
+fi
 
 case $mode in
     v2) ;;

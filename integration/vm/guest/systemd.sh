@@ -9,6 +9,7 @@ limits() {
     done
     [ "$(id -u)" != 0 ] || bpftool cgroup show "$1" 2>/dev/null
 }
+programs() { if command -v bpftool >/dev/null; then bpftool cgroup show "$1" 2>/dev/null | grep -c rt_devices; else echo "skipped: no bpftool"; fi; }
 show() { systemctl $MANAGER show -P "$2" "$1"; }
 gone() { is "$1 is gone" "not-found no" "$(show "$1" LoadState) $(test -e "$2" && echo yes || echo no)"; }
 
@@ -37,7 +38,7 @@ life() {
             is "${limit%%=*}" "${limit#*=}" "$(cat "$D/${limit%%=*}")"
         done
         is "more properties" "16777216 250ms 200ms 174" "$(echo $(for p in MemorySwapMax CPUQuotaPerSecUSec CPUQuotaPeriodUSec CPUWeight; do show rt-c.scope $p; done))"
-        has "a device program" rt_devices "$(limits $D)"
+        is "a device program" 1 "$(programs $D)"
     fi
     before=$(limits $D)
     systemctl $MANAGER daemon-reload; is "limits after daemon-reload" "$before" "$(limits $D)"
@@ -58,7 +59,7 @@ life() {
         systemctl daemon-reload
         is "stays" "30000 100000|59|8388608|98:0 rbps=2097152 wbps=max riops=max wiops=max" "$(cat $D/cpu.max $D/cpu.weight $D/memory.low $D/io.max | tr '\n' '|' | sed 's/|$//')"
         echo '{"devices": [{"allow": false, "access": "rwm"}]}' | $RT update -r - c; systemctl daemon-reload
-        is "one device program" 1 "$(bpftool cgroup show $D 2>/dev/null | grep -c rt_devices)"
+        is "one device program" 1 "$(programs $D)"
     fi
 
     has "a name that is taken" "start rt-c.scope in ${SLICE}: Unit rt-c.scope was already loaded" \
@@ -127,6 +128,22 @@ systemctl daemon-reload
 is "exec goes where init is" 0::/mine "$($RT exec user cat /proc/self/cgroup)"
 $RT delete --force user; is "delete of it" 0 $?
 chown -R 0:0 $ROOTFS
+
+# A bind of the container's cgroup shows what a mount of cgroup2 in its namespace would, and forbids what that would.
+bundle '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"]) | .mounts |= map(select(.destination != "/sys/fs/cgroup"))
+    + [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev"]}]' sh -c '
+    mkdir -p /tmp/other && mount -t cgroup2 -o nosuid,noexec,nodev cgroup2 /tmp/other || exit 1
+    look() { cd "$1"; grep " $1 " /proc/self/mountinfo | sed "s/ - /\n/" | cut -d" " -f4,6 | sed "s/ .*relatime.*/ same/" | tail -n 1
+        grep " $1 " /proc/self/mountinfo | cut -d" " -f4; mkdir in && ls -R | sort; read -r first <cgroup.procs; echo $first
+        echo 1000000 2>&1 >memory.max; echo 0 2>&1 >in/cgroup.procs; cat /proc/self/cgroup; echo 0 >cgroup.procs; rmdir in; stat -c "%i %u %a" .; }
+    look /sys/fs/cgroup >/tmp/one 2>&1; look /tmp/other >/tmp/two 2>&1; sed -i s,/tmp/other,/sys/fs/cgroup, /tmp/two
+    umount /tmp/other; cat /tmp/one; diff /tmp/one /tmp/two && echo the same'
+for driver in cgroupfs systemd; do
+    seen=$($RT --cgroup-manager $driver run -b $B mounts 2>&1)
+    has "$driver: a bind and a mount of cgroup2" "the same" "$seen"
+    has "$driver: both forbid to raise the limit" "peration not permitted" "$seen"
+    has "$driver: both let processes move below" "0::/in" "$seen"
+done
 
 # Without systemd's own socket it is the bus.
 bundle . true
