@@ -24,13 +24,12 @@ mod stage;
 mod state;
 mod sys;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use cli::{Asked, Dialect};
 
 const SUCCESS: u8 = 0;
-const FAILURE: u8 = 1;
 
 #[cfg(not(test))]
 sys::entry::begin_with!(run);
@@ -59,22 +58,15 @@ fn run() -> u8 {
             }
             Err(error) => {
                 let why = host::calls::explain(stage::failure::errno_of(&error));
-                globals.log.error(&(log::one_line(&error) + &why));
-                failure(Some(verb.name), globals.dialect)
+                globals.log.error(&globals.dialect.say(Some(verb.name), &(log::one_line(&error) + &why)));
+                globals.dialect.failure_code(Some(verb.name))
             }
         },
         Err(misuse) => {
-            misuse.log.error(&misuse.text);
-            let program = argv.first().map(OsString::as_os_str).unwrap_or_default();
-            failure(misuse.verb.as_deref(), Dialect::of(program))
+            let (dialect, verb) =
+                (Dialect::of(argv.first().map_or(OsStr::new(""), OsString::as_os_str)), misuse.verb.as_deref());
+            misuse.log.error(&dialect.say(verb, &misuse.text));
+            dialect.failure_code(verb)
         }
-    }
-}
-
-/// The exit code of our own errors: exec's must not look like its program's, except to callers of crun.
-fn failure(verb: Option<&str>, dialect: Dialect) -> u8 {
-    match (verb, dialect) {
-        (Some("exec"), Dialect::Rt | Dialect::Runc) => 255,
-        _ => FAILURE,
     }
 }

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod captured;
+mod dialects;
 mod features;
 mod flags;
 mod log;

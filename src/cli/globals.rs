@@ -1,10 +1,11 @@
 //! The flags that stand before the verb: those of runc, crun and youki together.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Arg, Command, value_parser};
 
+use super::Dialect;
 use super::argv::{self, Early};
 use super::{flags, usage};
 use crate::log::{self, Log};
@@ -14,38 +15,6 @@ pub const LONG_WITH_VALUE: &[&str] = &["root", "log", "log-format", "log-level",
 
 /// Short global flags whose value may be the next word.
 pub const SHORT_WITH_VALUE: &[u8] = b"rl";
-
-/// Whose manners are asked for, by the name that `rt` was called with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dialect {
-    /// Our own.
-    #[default]
-    Rt,
-    /// Called as `runc`.
-    Runc,
-    /// Called as `crun`.
-    Crun,
-}
-
-impl Dialect {
-    /// The dialect that belongs to `argv[0]`.
-    pub fn of(program: &std::ffi::OsStr) -> Dialect {
-        match Path::new(program).file_name().and_then(|name| name.to_str()) {
-            Some("runc") => Dialect::Runc,
-            Some("crun") => Dialect::Crun,
-            _ => Dialect::Rt,
-        }
-    }
-
-    /// The name that messages and `--version` begin with.
-    pub fn name(self) -> &'static str {
-        match self {
-            Dialect::Rt => "rt",
-            Dialect::Runc => "runc",
-            Dialect::Crun => "crun",
-        }
-    }
-}
 
 /// Who makes and limits the container's cgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -184,15 +153,6 @@ mod tests {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             let globals = Globals::load(Dialect::Rt, &words).unwrap();
             assert_eq!(globals.cgroup_manager, CgroupManager::Disabled);
-        }
-    }
-
-    #[test]
-    fn the_dialect_comes_from_the_name_of_the_program() {
-        for (program, dialect) in
-            [("rt", Dialect::Rt), ("/usr/bin/runc", Dialect::Runc), ("./crun", Dialect::Crun), ("x/crun2", Dialect::Rt)]
-        {
-            assert_eq!(Dialect::of(program.as_ref()), dialect, "{program}");
         }
     }
 }

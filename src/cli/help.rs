@@ -14,10 +14,11 @@ const LAYOUT: &str = "{usage-heading} {usage}\n\n{about}\n\n{all-args}{after-hel
 /// `--version`: managers look for `version` in the first line and for `commit:`.
 pub fn version(dialect: Dialect) -> String {
     format!(
-        "{} version {}\ncommit: {}\nspec: {SPEC_VERSION}\n",
+        "{} version {}\ncommit: {}\nspec: {SPEC_VERSION}\n{}",
         dialect.name(),
         env!("CARGO_PKG_VERSION"),
         option_env!("RT_COMMIT").unwrap_or("unknown"),
+        dialect.features_line(),
     )
 }
 

@@ -3,6 +3,7 @@
 //! Only what was asked for is built: the global flags when there are any, and the flags of the one verb.
 
 mod argv;
+mod dialect;
 pub mod flags;
 mod globals;
 mod help;
@@ -15,7 +16,8 @@ use clap::{ArgMatches, Command};
 
 use crate::log::Log;
 pub use argv::Early;
-pub use globals::{CgroupManager, Dialect, Globals};
+pub use dialect::Dialect;
+pub use globals::{CgroupManager, Globals};
 #[cfg(test)]
 pub use {globals::Rootless, help::SPEC_VERSION};
 

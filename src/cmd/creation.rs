@@ -52,7 +52,7 @@ impl Request {
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let bundle = path("bundle").unwrap_or_else(|| PathBuf::from("."));
         let host = Host::read()?;
-        let root = StateRoot::resolve(globals.root.as_deref())?;
+        let root = StateRoot::resolve(globals.root.as_deref(), globals.dialect.name())?;
         let notify = manager.is_some().then(|| root.notify_directory(&id));
         let adjust = |spec: &mut Spec| notify.iter().for_each(|directory| add_notify_socket(spec, directory));
         let driver = driver(globals, &host);

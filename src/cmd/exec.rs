@@ -38,7 +38,7 @@ use crate::sys::process::pidfd_send_signal;
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let (preserve_fds, listen_fds) = inherited_fds(matches)?;
     let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
-    let container = StateRoot::resolve(globals.root.as_deref())?.open(&id)?;
+    let container = StateRoot::resolve(globals.root.as_deref(), globals.dialect.name())?.open(&id)?;
     let state = container.load()?;
     let boot = Boot::default();
     let ignore_paused = matches.get_flag("ignore-paused");

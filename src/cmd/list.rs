@@ -15,7 +15,7 @@ use crate::state::{Boot, ContainerId, Missing, Report, State, StateRoot, Status,
 /// # Errors
 /// When the root cannot be read.
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
-    let root = StateRoot::resolve(globals.root.as_deref())?;
+    let root = StateRoot::resolve(globals.root.as_deref(), globals.dialect.name())?;
     let quiet = matches.get_flag("quiet");
     let boot = Boot::default();
     let mut found = Vec::new();

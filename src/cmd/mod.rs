@@ -77,7 +77,7 @@ pub fn enters_a_container(verb: &str) -> bool {
 /// The container that the operands name.
 fn container(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<Container> {
     let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
-    StateRoot::resolve(globals.root.as_deref())?.open(&id)
+    StateRoot::resolve(globals.root.as_deref(), globals.dialect.name())?.open(&id)
 }
 
 /// Waits until nobody else changes the container; its creation is not waited for: a hook of it may be who calls.

@@ -22,7 +22,7 @@ pub fn for_each(
         Ok(regex) => regex,
         Err(reason) => bail!("{pattern:?} is no regular expression: {reason}"),
     };
-    let root = StateRoot::resolve(globals.root.as_deref())?;
+    let root = StateRoot::resolve(globals.root.as_deref(), globals.dialect.name())?;
     let mut faults = Vec::new();
     for id in root.ids()?.into_iter().filter(|id| regex.is_match(id.as_str())) {
         match root.open(&id).and_then(&mut act) {

@@ -18,7 +18,7 @@ use crate::state::{Boot, ContainerId, InitHandle, StateRoot, Status};
 /// When the container is not `created`, has no program, or a hook fails.
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
-    let container = StateRoot::resolve(globals.root.as_deref())?.open(&id)?;
+    let container = StateRoot::resolve(globals.root.as_deref(), globals.dialect.name())?.open(&id)?;
     super::lock_created(&container)?;
     let state = container.load()?;
     let boot = Boot::default();

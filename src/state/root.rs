@@ -48,23 +48,28 @@ pub struct StateRoot {
 }
 
 impl StateRoot {
-    /// `--root`, or /run/rt for root, or $XDG_RUNTIME_DIR/rt for others.
+    /// `--root`, or /run/NAME for root, or $XDG_RUNTIME_DIR/NAME for others; `name` is the one that `rt` was called by.
     ///
     /// # Errors
     /// When the root is `/`, or the variable is not set or empty for one who needs it.
-    pub fn resolve(root: Option<&Path>) -> anyhow::Result<StateRoot> {
+    pub fn resolve(root: Option<&Path>, name: &str) -> anyhow::Result<StateRoot> {
         let runtime_directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
         let is_root = root.is_some() || nix::unistd::geteuid().is_root();
         // In a user namespace of a rootless manager root is not root, and says where its things are.
         let is_root = is_root && (runtime_directory.is_none() || root.is_some() || !in_user_namespace());
-        StateRoot::of(root, runtime_directory.map(PathBuf::from).as_deref(), is_root)
+        StateRoot::of(root, runtime_directory.map(PathBuf::from).as_deref(), is_root, name)
     }
 
-    fn of(root: Option<&Path>, runtime_directory: Option<&Path>, is_root: bool) -> anyhow::Result<StateRoot> {
+    fn of(
+        root: Option<&Path>,
+        runtime_directory: Option<&Path>,
+        is_root: bool,
+        name: &str,
+    ) -> anyhow::Result<StateRoot> {
         let (path, sticky) = match (root, runtime_directory) {
             (Some(root), _) => (root.to_owned(), false),
-            (None, _) if is_root => (PathBuf::from("/run/rt"), false),
-            (None, Some(directory)) => (directory.join("rt"), true),
+            (None, _) if is_root => (Path::new("/run").join(name), false),
+            (None, Some(directory)) => (directory.join(name), true),
             (None, None) => anyhow::bail!("no place for state: set XDG_RUNTIME_DIR or give --root DIR"),
         };
         let path = std::path::absolute(&path).with_context(|| format!("--root {}", path.display()))?;
@@ -194,7 +199,7 @@ mod tests {
             (Some("/.."), None, true, None),
         ];
         for (root, runtime_directory, is_root, expected) in cases {
-            let found = StateRoot::of(root.map(Path::new), runtime_directory, is_root).ok();
+            let found = StateRoot::of(root.map(Path::new), runtime_directory, is_root, "rt").ok();
             let expected = expected.map(|(path, sticky)| StateRoot { path: path.into(), sticky });
             assert_eq!(found, expected, "{root:?} {runtime_directory:?} {is_root}");
         }

@@ -5,7 +5,7 @@ use super::*;
 fn scratch(name: &str) -> (StateRoot, PathBuf) {
     let path = std::env::temp_dir().join(format!("rt-state-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
-    (StateRoot::resolve(Some(&path)).unwrap(), path)
+    (StateRoot::resolve(Some(&path), "rt").unwrap(), path)
 }
 
 fn id(text: &str) -> ContainerId {
