@@ -3,6 +3,7 @@
 mod annotations;
 mod captured;
 mod dialects;
+mod events;
 mod features;
 mod flags;
 mod log;

@@ -168,6 +168,15 @@ pub fn resume(command: Command) -> Command {
     command.arg(id())
 }
 
+/// rt events [FLAGS] ID
+pub fn events(command: Command) -> Command {
+    command.args([
+        text("interval", "TIME", "how often to show what it uses, like 500ms or 1m30s [5s]"),
+        switch("stats", "show what it uses once"),
+        id(),
+    ])
+}
+
 /// rt update [FLAGS] ID
 pub fn update(command: Command) -> Command {
     let ignored = |name: &'static str| text(name, "BYTES", "ignored: it is part of --memory").hide(true);

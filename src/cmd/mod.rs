@@ -7,6 +7,8 @@ mod command_lines;
 pub mod create;
 pub mod creation;
 pub mod delete;
+mod duration;
+pub mod events;
 pub mod exec;
 pub mod explain;
 pub mod features;
@@ -53,6 +55,7 @@ pub const VERBS: &[Verb] = &[
     verb(INSIDE, "ps", "show its processes", flags::ps, ps::run),
     verb(LOOK, "list", "show all containers", flags::list_containers, list::run),
     verb(LOOK, "state", "show one container as JSON", flags::state, state::run),
+    verb(LOOK, "events", "show what one uses, and when it runs out of memory", flags::events, events::run),
     verb(LOOK, "features", "show what this rt supports as JSON", flags::features, features::run),
     verb(WRITE, "spec", "write a config.json to begin with", flags::spec, spec::run),
     verb(WRITE, "explain", "show what create and start would do", flags::explain, explain::run),

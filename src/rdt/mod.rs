@@ -3,6 +3,7 @@
 //! <https://docs.kernel.org/filesystems/resctrl.html>
 
 mod schema;
+mod stats;
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Write};
@@ -13,6 +14,8 @@ use nix::errno::Errno;
 use nix::sys::statfs::statfs;
 
 use crate::error::Faults;
+pub use stats::RdtStats;
+
 use crate::plan::rdt::{Class, RdtPlace, RdtPlan, SchemaLine};
 
 /// Where every distribution mounts it.

@@ -38,7 +38,8 @@ pub fn merge(base: &LinuxResources, given: &LinuxResources) -> LinuxResources {
         let mut memory = all.memory().unwrap_or_default();
         overlay!(memory, given, limit set_limit zero, reservation set_reservation zero, swap set_swap zero,
             swappiness set_swappiness never, disable_oom_killer set_disable_oom_killer never,
-            use_hierarchy set_use_hierarchy never, check_before_update set_check_before_update never);
+            use_hierarchy set_use_hierarchy never, check_before_update set_check_before_update never,
+            kernel_tcp set_kernel_tcp zero);
         all.set_memory(Some(memory));
     }
     if let Some(given) = given.cpu() {
