@@ -312,3 +312,24 @@ fn a_flag_without_its_value_says_that_it_requires_one() {
     assert!(outcome.stderr.contains("requires an argument"), "{outcome:#?}");
     frozen.container.call(&["checkpoint", "--help"]).ok();
 }
+
+/// crun's annotation `org.criu.config`: a file with more options for CRIU, which knows what they mean or refuses them.
+#[test]
+fn an_annotation_names_a_file_of_options() {
+    need_criu!();
+    only_rt!();
+    for (options, good) in [("ext-unix-sk\n", true), ("no-such-option\n", false)] {
+        let bundle = Bundle::sh(COUNTER);
+        let file = bundle.beside("criu.conf");
+        std::fs::write(&file, options).unwrap();
+        let frozen = Frozen::new(bundle.set("/annotations", json!({ "org.criu.config": file })));
+        frozen.container.launch().until_output("count 3");
+        let outcome = frozen.checkpoint(&[]);
+        if good {
+            outcome.ok();
+        } else {
+            outcome.refused();
+            assert_eq!(frozen.container.status(), "running");
+        }
+    }
+}

@@ -203,3 +203,13 @@ fn run_runs_poststop() {
     container.run().ok();
     assert_eq!(container.bundle.read_beside("log"), "stopped\n");
 }
+
+/// The words of a failed hook are in the error, and those of the others nowhere.
+#[test]
+fn the_words_of_a_failed_hook_are_in_the_error() {
+    only_rt!();
+    let bundle =
+        Bundle::args(&["true"]).hook("createRuntime", "echo quiet").hook("createRuntime", "echo why >&2; exit 1");
+    let outcome = Container::new(bundle).create().refused_with(&["createRuntime hook 1", "why"]);
+    assert!(!outcome.stderr.contains("quiet"), "{outcome:?}");
+}

@@ -159,3 +159,13 @@ fn recursive_options_reach_what_is_below() {
         assert!(of_the_mount.split(',').any(|have| have == shown), "{option}: {line}");
     }
 }
+
+/// crun's annotation for the option that takes `mountLabel`: one of four, and a word that is none is refused.
+#[test]
+fn an_unknown_context_type_is_refused() {
+    only_rt!();
+    let annotations = serde_json::json!({ "run.oci.mount_context_type": "sidecontext" });
+    let container = Container::new(Bundle::args(&["true"]).set("/annotations", annotations));
+    container.create().refused_with(&["/annotations/run.oci.mount_context_type", "sidecontext"]);
+    container.assert_nothing_left();
+}

@@ -121,3 +121,38 @@ fn an_empty_label_is_none() {
     let bundle = Bundle::args(&["echo", "fine"]).set("/process/apparmorProfile", json!(""));
     assert_eq!(Container::new(bundle.set("/process/selinuxLabel", json!(""))).run().ok().stdout, "fine\n");
 }
+
+/// crun's annotation `run.oci.keep_original_groups`, which podman sets for `--group-add keep-groups`: the caller's groups
+/// stay, for files that only they may use; for exec too.
+#[test]
+fn the_groups_of_the_caller_can_be_kept() {
+    only_rt!(); // runc does not know it
+    for (value, kept) in [("1", true), ("0", false)] {
+        let bundle = Bundle::sh("grep Groups /proc/self/status; sleep 1000");
+        let bundle = bundle.set("/process/user", json!({ "uid": 1000, "gid": 1000, "additionalGids": [7] }));
+        let container = Container::new(bundle.set("/annotations", json!({ "run.oci.keep_original_groups": value })));
+        let rt = |args: &[&str]| {
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--groups", "4321,8765"]).arg(&crate::harness::runtime().path);
+            command.arg("--root").arg(container.root()).args(args);
+            command
+        };
+        let bundle = container.bundle.dir.path().to_str().unwrap().to_owned();
+        let mut run = rt(&["run", "--bundle", &bundle, &container.id]);
+        let out = container.home.path().join("out");
+        let child = run.stdout(std::fs::File::create(&out).unwrap()).spawn().unwrap();
+        container.until_output("Groups:");
+        let inside =
+            crate::harness::runtime::outcome(rt(&["exec", &container.id, "grep", "Groups", "/proc/self/status"]));
+        for status in [container.output(), inside.ok().stdout] {
+            let groups = status_line(&status, "Groups:");
+            assert_eq!(
+                groups.contains(&"4321".to_owned()) && groups.contains(&"8765".to_owned()),
+                kept,
+                "{value}: {groups:?}"
+            );
+        }
+        container.kill("KILL").ok();
+        crate::harness::runtime::wait(child, "run");
+    }
+}

@@ -25,10 +25,11 @@ struct Row {
     tests: String,
 }
 
-/// The rows of all tables in docs/spec-coverage/ whose heading ends with "test", and begins with `first` if that is given.
+/// The rows of all tables in docs/spec-coverage.md and docs/spec-coverage/ whose heading ends with "test", and begins with `first` if that is given.
 fn rows(first: Option<&str>) -> Vec<Row> {
     let mut rows = Vec::new();
-    for path in files_below(&top().join("docs/spec-coverage")) {
+    let pages = files_below(&top().join("docs/spec-coverage"));
+    for path in pages.into_iter().chain([top().join("docs/spec-coverage.md")]) {
         let text = fs::read_to_string(&path).unwrap();
         let page = path.strip_prefix(top()).unwrap().display();
         let mut inside = false;
