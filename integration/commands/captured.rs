@@ -151,6 +151,8 @@ fn captured() -> Vec<PathBuf> {
 #[test]
 fn what_managers_have_written_runs_unchanged() {
     only_rt!(); // crun and runc refuse some of them on a machine without CAP_SYS_RESOURCE
+    need_root!("make such containers");
+    need_cgroupfs!();
     for file in captured() {
         let name = file.file_name().unwrap().to_str().unwrap();
         let text = std::fs::read(&file).unwrap();

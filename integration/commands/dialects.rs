@@ -35,6 +35,8 @@ fn call(container: &Container, name: &str, args: &str) -> Outcome {
 #[test]
 fn called_as_runc_or_crun_it_says_what_they_say() {
     only_rt!();
+    need_root!("look at the words of these cases");
+    need_cgroupfs!();
     for (program, runc, crun) in [
         (
             "nosuch",
@@ -65,6 +67,8 @@ fn called_as_runc_or_crun_it_says_what_they_say() {
 #[test]
 fn called_as_runc_or_crun_it_speaks_of_containers_as_they_do() {
     only_rt!();
+    need_root!("look at the words of these cases");
+    need_cgroupfs!();
     let cases = |name: &str, container: &Container, what: &[(&str, u8, &str, &str)]| {
         for (args, runc_code, runc, crun) in what {
             let outcome = call(container, name, args);

@@ -22,7 +22,7 @@ fn words(command: &mut Command, line: &str, container: &Container) {
 
 /// Runs a whole command line of a manager.
 #[track_caller]
-fn line(container: &Container, line: &str) -> crate::harness::Outcome {
+pub fn line(container: &Container, line: &str) -> crate::harness::Outcome {
     let mut command = Command::new(&runtime().path);
     command.env(crate::harness::container::MARK, &container.id).stdin(std::process::Stdio::null());
     words(&mut command, line, container);
