@@ -169,6 +169,7 @@ fn huge_pages_are_limited() {
 /// "`unified`: Configuration unknown to the runtime MUST still be written to the relevant file."
 #[test]
 fn unified_values_are_written() {
+    need_cgroup!();
     let Some(root) = cgroups::hierarchies().into_iter().find(|hierarchy| hierarchy.v2) else {
         skip!("no cgroup2 here");
     };

@@ -38,6 +38,7 @@ fn only_v2() -> Option<PathBuf> {
 /// in this scenario".
 #[test]
 fn a_writable_cgroup_belongs_to_the_containers_user() {
+    need_root!("give a cgroup to somebody else");
     only_rt!(); // crun gives it to root of a user namespace only
     if only_v2().is_none() {
         skip!("there are cgroup v1 hierarchies here");
@@ -61,6 +62,7 @@ fn a_writable_cgroup_belongs_to_the_containers_user() {
 /// It is the user who may make cgroups then, and move processes between them.
 #[test]
 fn the_user_of_the_container_can_make_cgroups() {
+    need_root!("give a cgroup to somebody else");
     only_rt!();
     if only_v2().is_none() {
         skip!("there are cgroup v1 hierarchies here");
@@ -92,6 +94,7 @@ fn cgroups_of_v1_stay_the_runtimes() {
 /// another place, or of another source.
 #[test]
 fn without_namespace_or_mount_it_stays_the_runtimes() {
+    need_root!("join a namespace without the user namespace around it");
     let elsewhere = |bundle: Bundle| bundle.without_mount(PLACE).mount("cgroup", "cgroup", "/mnt", &["rw"]);
     let other_source = |bundle: Bundle| bundle.without_mount(PLACE).mount("cgroup", "cgroup2", PLACE, &["rw"]);
     for container in [

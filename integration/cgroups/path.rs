@@ -41,6 +41,7 @@ fn the_same_path_is_the_same_place() {
 /// frozen cgroup or (for create operation) a non-empty cgroup."
 #[test]
 fn a_cgroup_that_is_used_or_frozen_is_refused() {
+    need_cgroup!();
     only_rt!(); // crun 1.8 and runc 1.1 take some
     let first = Container::new(Bundle::sleeping());
     first.launch();

@@ -144,6 +144,7 @@ fn the_number_of_processes_is_updated() {
 /// Block devices: a throttle for each by itself, and the weight where there is a file for it.
 #[test]
 fn block_io_is_updated() {
+    need_cgroup!();
     let Some(controller) = ["blkio", "io"].into_iter().find(|name| cgroups::directory(name, "/").is_some()) else {
         skip!("no blkio controller here");
     };
@@ -200,6 +201,7 @@ fn huge_pages_are_updated() {
 /// "`unified`": any file of cgroup2.
 #[test]
 fn unified_values_are_updated() {
+    need_cgroup!();
     let Some(root) = cgroups::hierarchies().into_iter().find(|hierarchy| hierarchy.v2) else {
         skip!("no cgroup2 here");
     };
@@ -213,6 +215,7 @@ fn unified_values_are_updated() {
 /// Device rules are exchanged for others while the container uses its devices.
 #[test]
 fn device_rules_are_updated() {
+    need_root!("limit devices");
     only_rt!(); // others leave them as they are
     let deny = json!({ "allow": false, "access": "rwm" });
     let kmsg = json!({ "allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw" });

@@ -89,6 +89,7 @@ fn another_file_in_the_way_is_an_error() {
 /// A node of another number in the way is an error too; the very node that is asked for is none.
 #[test]
 fn the_node_itself_may_be_there() {
+    need_root!("make device nodes");
     only_rt!(); // runc and crun pass both over
     for (minor, is_right) in [(3, true), (5, false)] {
         let list = json!([{ "path": "/nodes/it", "type": "c", "major": 1, "minor": 3 }]);
@@ -131,6 +132,7 @@ fn bad_numbers_are_refused() {
 /// used for multiple devices": two names for one device are still two nodes.
 #[test]
 fn one_device_may_have_two_names() {
+    need_root!("make device nodes");
     let list = json!([
         { "path": "/dev/one", "type": "c", "major": 1, "minor": 5, "uid": 7 },
         { "path": "/dev/two", "type": "c", "major": 1, "minor": 5, "gid": 8 },
@@ -192,6 +194,27 @@ fn the_default_devices_work_in_a_user_namespace() {
         .user_namespace(100_000)
         .without_mount("/sys/fs/cgroup");
     assert_eq!(Container::new(bundle).run().ok().stdout, "2\n");
+}
+
+/// They may have other names there: "`path`: full path to device inside container", "notably outside of `/dev`". What the
+/// host has no node of cannot be had.
+#[test]
+fn a_device_may_have_another_name_in_a_user_namespace() {
+    only_rt!(); // runc and crun bind the node of the same path only
+    let list = json!([
+        { "path": "/dev/mine", "type": "c", "major": 1, "minor": 5 },
+        { "path": "/data/null", "type": "c", "major": 1, "minor": 3 },
+        { "path": "/data/pipe", "type": "p", "fileMode": 0o640, "uid": 7, "gid": 8 },
+    ]);
+    let script = "stat -c '%t:%T' /dev/mine /data/null; stat -c '%F %a %u:%g' /data/pipe; head -c 2 /dev/mine | wc -c";
+    let bundle = Bundle::sh(script).user_namespace(100_000).without_mount("/sys/fs/cgroup");
+    let output = Container::new(bundle.set("/linux/devices", list)).run().ok().stdout;
+    assert_eq!(output, "1:5\n1:3\nfifo 640 7:8\n2\n");
+    let list = json!([{ "path": "/dev/mine", "type": "c", "major": 4000, "minor": 5 }]);
+    let bundle = Bundle::args(&["true"]).user_namespace(100_000).without_mount("/sys/fs/cgroup");
+    let container = Container::new(bundle.set("/linux/devices", list));
+    container.run().refused_with(&["/dev/mine", "4000:5", "ENOENT"]);
+    container.assert_nothing_left();
 }
 
 /// An image whose /dev leads outside must not make nodes or links on the host (CVE-2026-41579).

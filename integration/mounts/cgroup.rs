@@ -18,6 +18,7 @@ fn procs() -> &'static str {
 /// With a cgroup namespace, and without one: the container sees its own cgroup, and no other.
 #[test]
 fn the_container_sees_its_own_cgroup() {
+    need_cgroup!();
     for namespace in [true, false] {
         let script = format!("cat {}; find {PLACE} -maxdepth 2 -name rt-test", procs());
         let bundle = with_cgroups(&script, "cgroup", &["ro"]);
@@ -53,6 +54,7 @@ fn every_hierarchy_is_there() {
 /// A mount that is not read-only can be written by a container that owns its cgroup namespace: it makes a cgroup.
 #[test]
 fn a_writable_mount_can_be_written() {
+    need_cgroup!();
     let directory = procs().trim_end_matches("/cgroup.procs");
     let script = format!("mkdir {directory}/inner && ls -d {directory}/inner && rmdir {directory}/inner");
     let output = Container::new(with_cgroups(&script, "cgroup", &["rw", "nosuid"])).run().ok().stdout;
@@ -62,6 +64,7 @@ fn a_writable_mount_can_be_written() {
 /// `cgroup2` is the one tree, also on a hybrid host; without one, an error.
 #[test]
 fn cgroup2_is_the_unified_tree() {
+    need_cgroup!();
     only_rt!();
     let container = Container::new(with_cgroups(&format!("cat {PLACE}/cgroup.procs"), "cgroup2", &["ro"]));
     if cgroups::hierarchies().iter().any(|hierarchy| hierarchy.v2) {
@@ -75,6 +78,7 @@ fn cgroup2_is_the_unified_tree() {
 /// Under a user namespace, where the kernel gives no new mount of it.
 #[test]
 fn it_is_there_under_a_user_namespace() {
+    need_cgroup!();
     only_rt!(); // runc 1.1 wants cgroup v2 for it
     for kind in ["cgroup", "cgroup2"] {
         if kind == "cgroup2" && !cgroups::hierarchies().iter().any(|hierarchy| hierarchy.v2) {

@@ -42,6 +42,7 @@ fn with_user_namespace(bundle: Bundle) -> Bundle {
 #[test]
 fn the_mapping_of_the_container_is_the_default() {
     only_rt!(); // runc 1.1 does not know it, crun 1.8 turns it round
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
     let bundle = with_user_namespace(bundle).push("/mounts", idmapped(&source, &["bind", "idmap"], None));
     assert_eq!(Container::new(bundle).run().ok().stdout, "7:7\n");
@@ -51,6 +52,7 @@ fn the_mapping_of_the_container_is_the_default() {
 #[test]
 fn a_mount_may_have_a_mapping_of_its_own() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
     let own = idmapped(&source, &["bind", "idmap"], Some(mapping(7, 100_033, 1)));
     assert_eq!(Container::new(with_user_namespace(bundle).push("/mounts", own)).run().ok().stdout, "33:33\n");
@@ -60,6 +62,7 @@ fn a_mount_may_have_a_mapping_of_its_own() {
 #[test]
 fn what_is_not_mapped_belongs_to_nobody() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(3000);
     let small = idmapped(&source, &["bind", "idmap"], Some(mapping(0, 1000, 10)));
     assert_eq!(Container::new(bundle.push("/mounts", small)).run().ok().stdout, "65534:65534\n");
@@ -69,6 +72,7 @@ fn what_is_not_mapped_belongs_to_nobody() {
 #[test]
 fn new_files_belong_to_the_id_on_the_disk() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(0);
     let bundle = bundle.set("/process/args", json!(["touch", "/mnt/new"]));
     std::os::unix::fs::chown(&source, Some(5000), Some(5000)).unwrap();
@@ -83,6 +87,7 @@ fn new_files_belong_to_the_id_on_the_disk() {
 #[test]
 fn the_recursive_option_reaches_what_is_below() {
     only_rt!();
+    need_root!("map the ids of a mount");
     for (option, shown) in [("idmap", "1007:1007\n7:7\n"), ("ridmap", "1007:1007\n1007:1007\n")] {
         let (bundle, source) = bundle(7);
         let below = source.join("below");
@@ -100,6 +105,7 @@ fn the_recursive_option_reaches_what_is_below() {
 #[test]
 fn the_option_may_hold_the_mapping() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
     let option = "idmap=uids=0-2000-100;gids=0-3000-100";
     let container = Container::new(bundle.push("/mounts", idmapped(&source, &["bind", option], None)));
@@ -111,6 +117,7 @@ fn the_option_may_hold_the_mapping() {
 #[test]
 fn bad_mappings_are_refused() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let one_side = |mut mount: Value| {
         mount.as_object_mut().unwrap().remove("gidMappings");
         mount
@@ -141,6 +148,7 @@ fn bad_mappings_are_refused() {
 #[test]
 fn uids_and_gids_have_mappings_of_their_own() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(100_005);
     let mut mount = idmapped(&source, &["bind", "idmap"], Some(mapping(100_000, 1000, 10)));
     mount["gidMappings"] = mapping(100_005, 2000, 1);
@@ -152,6 +160,7 @@ fn uids_and_gids_have_mappings_of_their_own() {
 #[test]
 fn mappings_alone_map_the_mount() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(100_000);
     let mount = idmapped(&source, &["bind"], Some(mapping(100_000, 5, 1)));
     assert_eq!(Container::new(bundle.push("/mounts", mount)).run().ok().stdout, "5:5\n");
@@ -161,6 +170,7 @@ fn mappings_alone_map_the_mount() {
 #[test]
 fn the_option_may_hold_several_ranges() {
     only_rt!();
+    need_root!("map the ids of a mount");
     for (owner, shown) in [(100, "1000:3000\n"), (205, "2005:65534\n")] {
         let (bundle, source) = bundle(owner);
         let option = "idmap=uids=100-1000-10#200-2000-10;gids=100-3000-10";
@@ -173,6 +183,7 @@ fn the_option_may_hold_several_ranges() {
 #[test]
 fn an_at_sign_counts_in_the_containers_ids() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(3);
     let mount = idmapped(&source, &["rbind", "ridmap=uids=@3-33-1;gids=@3-44-1"], None);
     assert_eq!(Container::new(with_user_namespace(bundle).push("/mounts", mount)).run().ok().stdout, "33:44\n");
@@ -182,6 +193,7 @@ fn an_at_sign_counts_in_the_containers_ids() {
 #[test]
 fn a_broken_mapping_text_is_refused() {
     only_rt!();
+    need_root!("map the ids of a mount");
     for text in [
         "uids=0-0",
         "uids=0-0-1",
@@ -202,6 +214,7 @@ fn a_broken_mapping_text_is_refused() {
 #[test]
 fn what_cannot_be_mapped_is_refused() {
     only_rt!();
+    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(0);
     let overlap = json!([{ "containerID": 0, "hostID": 0, "size": 5 }, { "containerID": 4, "hostID": 100, "size": 5 }]);
     let container = Container::new(bundle.push("/mounts", idmapped(&source, &["bind", "idmap"], Some(overlap))));

@@ -82,6 +82,7 @@ fn a_pod_with_a_user_namespace_has_filesystems_of_its_own() {
 /// rt inside another user namespace, as in a rootless container: no device can be made there, no id but root exists.
 #[test]
 fn a_container_runs_inside_a_user_namespace() {
+    need_root!("map more than one id without newuidmap");
     only_rt!();
     let bundle = Bundle::sh("echo x > /dev/null && cat /dev/zero | head -c 3 | wc -c; ls -d /proc/[0-9]*; id -u");
     let bundle = bundle.without_mount("/sys/fs/cgroup").without("/linux/cgroupsPath").without("/linux/resources");

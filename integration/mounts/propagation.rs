@@ -52,6 +52,7 @@ fn the_roots_propagation_is_set() {
 /// peer group [...] this does not mean that it's shared with the host": a mount that the host makes later.
 #[test]
 fn the_root_hears_of_later_mounts_as_asked() {
+    need_root!("mount something for the container to hear of");
     only_rt!(); // crun 1.8 and runc 1.1 differ about what "shared" means
     for (value, hears) in [
         ("slave", true),
@@ -102,6 +103,7 @@ fn an_unbindable_root_cannot_be_bound() {
 /// can bind it again.
 #[test]
 fn a_volume_hears_and_tells_as_its_options_say() {
+    need_root!("mount something for the container to hear of");
     only_rt!(); // crun 1.8: "shared" on a bind has no effect
     for (option, root, hears, tells, binds) in [
         // A volume that tells the host belongs to a root that does, as dockerd writes it.
@@ -151,6 +153,7 @@ fn a_volume_hears_and_tells_as_its_options_say() {
 /// Only with the "r" the mounts below follow: `private` on a recursive bind leaves what is below as it was.
 #[test]
 fn a_recursive_propagation_reaches_what_is_below() {
+    need_root!("mount something for the container to hear of");
     only_rt!();
     for (option, top, below) in [
         ("rprivate", "", ""),

@@ -48,6 +48,7 @@ fn has(options: &[String], wanted: &str) -> bool {
 /// Eighteen options, each on a tree that was the contrary before.
 #[test]
 fn each_recursive_option_reaches_both_mounts() {
+    need_root!("mount a tree to bind");
     only_rt!(); // Debian's runc and crun know some of them
     for (option, before, after) in ROWS {
         let container = container(&["rbind", option]);
@@ -61,6 +62,7 @@ fn each_recursive_option_reaches_both_mounts() {
 /// Without the "r" only the mount itself changes: `ro` on a recursive bind leaves what is below writable.
 #[test]
 fn an_option_that_is_not_recursive_stays_on_top() {
+    need_root!("mount a tree to bind");
     for (option, shown_on_top) in [("ro", "ro"), ("nosuid", "nosuid"), ("noexec", "noexec"), ("noatime", "noatime")] {
         let container = container(&["rbind", option]);
         let _tree = Tree::beside(&container.bundle, "rw");
@@ -72,6 +74,7 @@ fn an_option_that_is_not_recursive_stays_on_top() {
 /// The last one wins, and the mount's own option stands over that of the tree.
 #[test]
 fn recursive_and_plain_options_are_combined() {
+    need_root!("mount a tree to bind");
     only_rt!();
     for (options, on_top, on_below) in [
         (&["rbind", "rro", "rw"][..], "rw", "ro"),
@@ -88,6 +91,7 @@ fn recursive_and_plain_options_are_combined() {
 /// The source on the host stays as it was.
 #[test]
 fn the_source_of_a_recursive_bind_is_not_changed() {
+    need_root!("mount a tree to bind");
     let container = container(&["rbind", "rro", "rnosuid"]);
     let tree = Tree::beside(&container.bundle, "rw");
     only_rt!();

@@ -42,6 +42,7 @@ fn target(path: &str) -> String {
 /// "The runtime MUST place the container process in the namespace associated with that `path`": a mount namespace.
 #[test]
 fn a_mount_namespace_is_joined() {
+    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--mount", "--propagation", "private"]);
     let path = holder.path("mnt");
     let bundle = Bundle::args(&["readlink", "/proc/self/ns/mnt"]).namespace("mount", Some(&path));
@@ -52,6 +53,7 @@ fn a_mount_namespace_is_joined() {
 /// As above: a time namespace, with the clocks that it has.
 #[test]
 fn a_time_namespace_is_joined() {
+    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--time", "--fork", "--kill-child", "--boottime", "604800"]);
     // unshare makes it for its child, which is `sleep`.
     let path = holder.path("time_for_children");
@@ -67,6 +69,7 @@ fn a_time_namespace_is_joined() {
 /// All that are not tied to an id map or a process tree, joined at once.
 #[test]
 fn many_namespaces_are_joined_at_once() {
+    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--mount", "--uts", "--ipc", "--net", "--cgroup", "--propagation", "private"]);
     let kinds = [("mount", "mnt"), ("uts", "uts"), ("ipc", "ipc"), ("network", "net"), ("cgroup", "cgroup")];
     let script = "for n in mnt uts ipc net cgroup; do readlink /proc/self/ns/$n; done";
@@ -108,6 +111,7 @@ fn the_runtimes_own_mount_namespace_is_not_joined() {
 /// A joined namespace outlives the container: it was not created by it.
 #[test]
 fn a_joined_namespace_outlives_the_container() {
+    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--uts"]);
     let path = holder.path("uts");
     let before = target(&path);
@@ -121,6 +125,7 @@ fn a_joined_namespace_outlives_the_container() {
 /// exec is where the container is, in namespaces that were joined too.
 #[test]
 fn exec_follows_into_joined_namespaces() {
+    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--mount", "--ipc", "--propagation", "private"]);
     let bundle =
         Bundle::sleeping().namespace("mount", Some(&holder.path("mnt"))).namespace("ipc", Some(&holder.path("ipc")));
@@ -133,6 +138,7 @@ fn exec_follows_into_joined_namespaces() {
 /// A path that is another program's descriptor, as managers pass it: `/proc/PID/fd/N`.
 #[test]
 fn a_descriptor_is_a_path_too() {
+    need_root!("join a namespace without the user namespace around it");
     let file = std::fs::File::open("/proc/self/ns/net").unwrap();
     let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&file));
     let bundle =
@@ -145,6 +151,7 @@ fn a_descriptor_is_a_path_too() {
 /// that type": the mount namespace too. Its root is then changed for the process alone.
 #[test]
 fn the_mount_namespace_can_be_inherited() {
+    need_root!("mount in the namespace that it was called in");
     let bundle = Bundle::sh("readlink /proc/self/ns/mnt; ls -d /bin /config.json 2>/dev/null || true")
         .without_namespace("mount")
         .without("/linux/maskedPaths")

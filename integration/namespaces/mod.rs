@@ -161,6 +161,7 @@ fn a_hostname_needs_a_uts_namespace() {
 /// may be renamed: it is the members' own.
 #[test]
 fn a_hostname_never_renames_the_host() {
+    need_root!("join a namespace without the user namespace around it");
     only_rt!(); // runc and crun do
     let before = nix::unistd::gethostname().unwrap();
     for name in ["hostname", "domainname"] {

@@ -63,6 +63,7 @@ fn shown(bundle: Bundle, parameters: &[(&str, &str)]) -> String {
 /// Each namespace has its own: of ipc, uts and network.
 #[test]
 fn every_namespace_has_parameters() {
+    need_root!("write the parameters of a uts namespace");
     only_rt!(); // runc 1.1 and crun 1.8 refuse some
     let parameters = [
         ("kernel.domainname", "example.org"),
@@ -79,6 +80,7 @@ fn every_namespace_has_parameters() {
 /// Of the user namespace too, where it is the container's own.
 #[test]
 fn the_user_namespace_has_parameters() {
+    need_root!("run without a user namespace");
     only_rt!();
     let parameters = [("user.max_ipc_namespaces", "42"), ("net.ipv4.ip_forward", "1")];
     let bundle = Bundle::args(&["cat"]).user_namespace(100_000).without_mount("/sys/fs/cgroup");

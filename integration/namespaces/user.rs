@@ -60,6 +60,7 @@ fn several_ranges_are_mapped() {
 /// "The number of mapping entries MAY be limited by the kernel": 340 since Linux 4.15, all of them in less than a page.
 #[test]
 fn as_many_ranges_as_the_kernel_takes() {
+    need_root!("map any id");
     only_rt!();
     let ranges = |count: u32, first: u32, step: u32| -> Value {
         (0..count).map(|n| json!({ "containerID": n, "hostID": first + n * step, "size": 1 })).collect()
@@ -99,6 +100,7 @@ fn bad_mappings_are_refused() {
 /// "The runtime SHOULD NOT modify the ownership of referenced filesystems to realize the mapping."
 #[test]
 fn files_keep_their_owners() {
+    need_root!("give files to anybody");
     let bundle = mapped("stat -c %u:%g /mine /of-nobody");
     for (name, id) in [("/mine", 100_007), ("/of-nobody", 7)] {
         std::fs::write(bundle.rootfs(name), "").unwrap();

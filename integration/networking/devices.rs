@@ -120,6 +120,7 @@ fn a_name_that_is_taken_is_refused_and_nothing_moves() {
 /// A device that is not there.
 #[test]
 fn a_device_that_does_not_exist_is_named() {
+    need_root!("move network devices");
     let container = Container::new(Bundle::sleeping().set("/linux/netDevices", json!({ "rt-none": {} })));
     container.create().refused_with(&["/linux/netDevices/rt-none", "(ENODEV)"]);
     container.assert_nothing_left();

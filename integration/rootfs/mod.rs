@@ -20,6 +20,7 @@ fn a_read_only_root_cannot_be_written() {
 /// that away, and read-only comes on top of it.
 #[test]
 fn a_read_only_root_keeps_the_flags_of_its_mount() {
+    need_root!("mount something for the root");
     for user_namespace in [false, true] {
         let bundle = Bundle::args(&["cat", "/proc/self/mountinfo"]).set("/root/readonly", json!(true));
         let bundle =

@@ -188,6 +188,7 @@ fn a_profile_may_know_no_new_system_calls() {
 /// The program is looked for before the filter is there, and yet with no more than the program's own rights.
 #[test]
 fn a_program_that_its_user_may_not_execute_is_refused_at_create_with_a_filter_too() {
+    need_root!("give files to anybody");
     let rule = deny_mkdir("SCMP_ACT_ERRNO");
     for user in [json!({ "uid": 1000, "gid": 1000 }), json!({ "uid": 0, "gid": 0 })] {
         let bundle = with_rule("", rule.clone())

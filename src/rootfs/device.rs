@@ -4,7 +4,7 @@
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use nix::errno::Errno;
@@ -105,7 +105,7 @@ fn chown_node(parent: BorrowedFd<'_>, name: &OsStr, node: &DevicePlan) -> anyhow
     fchownat(parent, name, owner, group, AtFlags::AT_SYMLINK_NOFOLLOW).context("set its owner")
 }
 
-/// Binds the host's node of the same path, after a look at what it is.
+/// Binds the host's node of the same path, or else of the same number, after a look at what it is.
 fn bind_node(parent: BorrowedFd<'_>, name: &OsStr, node: &DevicePlan) -> anyhow::Result<()> {
     let target = match resolve::create_file(parent, name, 0o666) {
         Ok(target) => target,
@@ -123,13 +123,29 @@ fn bind_node(parent: BorrowedFd<'_>, name: &OsStr, node: &DevicePlan) -> anyhow:
         }
         Err(errno) => return Err(errno).context("create its mount point"),
     };
-    let path = CString::new(node.path.as_os_str().as_bytes())?;
     let host = || format!("bind the host's {}", node.path.display());
-    let tree = open_tree(HOST, &path, OPEN_TREE_CLONE).with_context(host)?;
-    if !is_node(&fstat(&tree)?, node) {
-        return Err(Errno::ENODEV).context("it is another device").with_context(host);
-    }
-    place(tree.as_fd(), target.as_fd()).with_context(host)
+    let tree = match clone_host_node(&node.path, node) {
+        Err(errno @ (Errno::ENOENT | Errno::ENODEV)) => {
+            kernels_path(node).ok_or(errno).and_then(|path| clone_host_node(&path, node))
+        }
+        result => result,
+    };
+    place(tree.with_context(host)?.as_fd(), target.as_fd()).with_context(host)
+}
+
+/// ENODEV: it is another device.
+fn clone_host_node(path: &Path, node: &DevicePlan) -> nix::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let tree = open_tree(HOST, &path, OPEN_TREE_CLONE)?;
+    if is_node(&fstat(&tree)?, node) { Ok(tree) } else { Err(Errno::ENODEV) }
+}
+
+/// Where the host has the device with this number: a container may know it by another name.
+fn kernels_path(node: &DevicePlan) -> Option<PathBuf> {
+    let kind = if node.kind == DeviceKind::Block { "block" } else { "char" };
+    let text = std::fs::read_to_string(format!("/sys/dev/{kind}/{}:{}/uevent", node.major, node.minor)).ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+    Some(Path::new("/dev").join(name))
 }
 
 /// Makes a link of /dev. What the image or a mount has put there stays, except a ptmx that is not the container's own.
