@@ -6,6 +6,8 @@
 # the process ids, the network, /dev and the roots of the cgroup hierarchies are our own. docs/testing.md tells more.
 #
 #   CGROUP_VIEW=v1|v2|host   which hierarchies are seen; v1 hides cgroup2 (crun refuses to see both), v2 all others
+#   CGROUP_MORE="hugetlb net_cls,net_prio"   more hierarchies of cgroup v1, if this machine uses those controllers nowhere
+#   LINK=eth0                a network device beside lo
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -40,6 +42,28 @@ give_controllers() {
 }
 
 # --- outside: a cgroup of our own in each hierarchy, then the namespaces around it -----------------------------------
+if [ -n "${CGROUP_MORE:-}" ] && [ -z "${RT_CONTAINED:-}${RT_CONTAINED_STEP:-}" ]; then
+    more=$(mktemp -d /tmp/contained.XXXXXX)
+    code=0
+    # In a mount namespace of its own: the machine's mounts stay as they are. In a cgroup namespace it would be too late.
+    RT_CONTAINED_STEP=mounting unshare --mount --propagation private "$0" "$more" "$@" || code=$?
+    # A hierarchy goes when it is unmounted without a cgroup, and the last of them die a moment later.
+    sleep 0.5
+    RT_CONTAINED_STEP=mounting unshare --mount --propagation private "$0" "$more"
+    rmdir "$more"
+    exit $code
+fi
+if [ "${RT_CONTAINED_STEP:-}" = mounting ]; then
+    mount -t tmpfs none "$1"
+    for one in $CGROUP_MORE; do
+        ! hierarchies | grep -q " .*${one%%,*}" || continue
+        mkdir "$1/$one"
+        mount -t cgroup -o "$one" cgroup "$1/$one" 2>/dev/null || [ $# = 1 ] || echo "contained.sh: no $one to spare" >&2
+    done
+    [ $# -gt 1 ] || exit 0
+    unset RT_CONTAINED_STEP CGROUP_MORE
+    shift
+fi
 if [ -z "${RT_CONTAINED_STEP:-}" ]; then
     [ "$(id -u)" = 0 ] || fail "must be root"
     [ $# -gt 0 ] || fail "usage: contained.sh COMMAND..."
@@ -137,7 +161,7 @@ done
 mount -t sysfs -o ro sysfs /sys
 mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
 echo "$wanted" | while read -r point controllers; do
-    if [ "$view" = v2 ]; then point=/sys/fs/cgroup; fi
+    if [ "$view" = v2 ]; then point=/sys/fs/cgroup; else point=/sys/fs/cgroup/${point##*/}; fi
     mkdir -p "$point"
     if [ "$controllers" = - ]; then mount -t cgroup2 cgroup2 "$point"; else mount -t cgroup -o "$controllers" cgroup "$point"; fi
     case $controllers in *=*) ;; *,*) for one in $(echo "$controllers" | tr , ' '); do ln -sf "${point##*/}" "/sys/fs/cgroup/$one"; done ;; esac
@@ -151,6 +175,7 @@ done
 
 hostname contained
 ip link set lo up 2>/dev/null || true
+[ -z "${LINK:-}" ] || ip link add "other-end" type veth peer name "$LINK" || fail "no network device $LINK"
 
 # Does it hold? A single place that can be written is one too many.
 for point in / /etc /usr /var /boot /home "$here" "$here/target" /sys; do
