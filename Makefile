@@ -85,4 +85,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help build rootfs run examples unit integration spec-coverage test-vm test-managers managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help build rootfs run examples unit integration spec-coverage test-vm conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean

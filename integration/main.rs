@@ -9,6 +9,7 @@ mod harness;
 mod cgroups;
 mod checkpoint;
 mod commands;
+mod conformance;
 mod devices;
 mod errors;
 mod hooks;

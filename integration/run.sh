@@ -12,7 +12,9 @@ case ${runtime##*/} in crun) view=v1 ;; *) view=host ;; esac   # crun refuses to
 build=$(cargo test --quiet --no-run --test integration --message-format=json)
 tests=$(printf '%s\n' "$build" | sed -n 's/.*"executable":"\([^"]*\/integration-[^"]*\)".*/\1/p' | tail -n 1)
 contained() {
-    $sudo env PATH="$PWD/target/criu:$PATH" RUST_BACKTRACE=0 RUNTIME="$runtime" CGROUP_VIEW="${CGROUP_VIEW:-$view}" integration/contained.sh timeout 900 "$tests" "$@"
+    $sudo env PATH="$PWD/target/criu:$PATH" RUST_BACKTRACE=0 RUNTIME="$runtime" CGROUP_VIEW="${CGROUP_VIEW:-$view}" \
+        CGROUP_MORE="${CGROUP_MORE:-}" LINK="${LINK:-}" RUNTIME_TOOLS="${RUNTIME_TOOLS:-}" \
+        integration/contained.sh timeout 900 "$tests" "$@"
 }
 
 [ $# -eq 0 ] || { contained --test-threads "${TEST_THREADS:-4}" "$@"; exit; }

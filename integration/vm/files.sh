@@ -1,5 +1,6 @@
 #!/bin/sh
-# files.sh RUNTIME TESTS [IMAGE]   puts what the guest needs of the project into a disk image, at the project's own paths.
+# files.sh RUNTIME TESTS [IMAGE [FOLDER...]]   puts what the guest needs of the project, and more folders, into a disk
+# image, at the project's own paths.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
 project=$(cd "$here/../.." && pwd -P)
@@ -12,5 +13,6 @@ cp -a "$project/spec-examples" "$project/Cargo.toml" "$tree/"
 cp -a "$project/integration/contained.sh" "$project/integration/managers" "$here" "$tree/integration/"
 cp "$1" "$tree/bin/rt"
 cp "$2" "$tree/bin/integration"
-mke2fs -q -t ext4 -O ^has_journal -m 0 -L project -d "$tree" "$image.new" 400M > /dev/null
+[ $# -le 3 ] || { shift 3; cp -a "$@" "$tree/"; }
+mke2fs -q -t ext4 -O ^has_journal -m 0 -L project -d "$tree" "$image.new" 1G > /dev/null
 mv "$image.new" "$image"
