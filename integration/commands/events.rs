@@ -104,7 +104,8 @@ fn statistics_follow_what_the_container_does() {
     let before = container.stats();
     container.exec_sh("dd if=/dev/zero of=/dev/shm/file bs=1M count=16 2>&1").ok();
     let after = container.stats();
-    assert!(usage(&after) >= usage(&before) + (16 << 20), "{before:#} {after:#}");
+    // What the start took may be given back meanwhile.
+    assert!(usage(&before) < 16 << 20 && usage(&after) >= 16 << 20, "{before:#} {after:#}");
     assert!(after["data"]["cpu"]["usage"]["total"].as_u64() > before["data"]["cpu"]["usage"]["total"].as_u64());
 }
 

@@ -186,7 +186,7 @@ fn a_container_in_creation_is_seen_and_left_alone() {
     let rt = format!("timeout 5 {} --root {}", crate::harness::runtime().path.display(), container.root().display());
     let script = format!(
         "exec >> {log} 2>&1; {rt} state {id} | tr -d ' \\n' | grep -o '\"status\":\"[a-z]*\"'; \
-         for verb in start kill delete pause resume; do {rt} $verb {id}; echo $verb $?; done; {rt} exec {id} true; echo exec $?",
+         for verb in start kill delete pause resume update events; do {rt} $verb {id}; echo $verb $?; done; {rt} exec {id} true; echo exec $?",
         log = log.display(),
         id = container.id,
     );
@@ -195,10 +195,10 @@ fn a_container_in_creation_is_seen_and_left_alone() {
     container.create().ok();
     let log = container.bundle.read_beside("log");
     assert!(log.starts_with("\"status\":\"creating\"\n"), "{log}");
-    for verb in ["start", "kill", "delete", "pause", "resume"] {
+    for verb in ["start", "kill", "delete", "pause", "resume", "update", "events"] {
         assert!(log.contains(&format!("\n{verb} 1\n")), "{verb}: {log}");
     }
     assert!(log.contains("exec 255\n"), "{log}");
-    assert_eq!(log.matches("rt: ").count(), 6, "{log}");
+    assert_eq!(log.matches("rt: ").count(), 8, "{log}");
     assert_eq!(container.status(), "created");
 }

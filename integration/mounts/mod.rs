@@ -8,6 +8,7 @@ mod nested;
 mod options;
 mod propagation;
 mod recursive;
+mod running;
 mod symlinks;
 
 use std::path::{Path, PathBuf};

@@ -177,6 +177,19 @@ pub fn events(command: Command) -> Command {
     ])
 }
 
+/// rt mounts add|remove ID FILE
+pub fn mounts(command: Command) -> Command {
+    command.args([
+        Arg::new("action").value_name("add|remove").required(true).help("what is done"),
+        id(),
+        Arg::new("file")
+            .value_name("FILE")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+            .help("JSON, the mounts as in config.json; - is standard input"),
+    ])
+}
+
 /// rt update [FLAGS] ID
 pub fn update(command: Command) -> Command {
     let ignored = |name: &'static str| text(name, "BYTES", "ignored: it is part of --memory").hide(true);

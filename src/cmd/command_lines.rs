@@ -58,6 +58,8 @@ fn the_command_lines_of_all_managers_mean_what_they_should() {
         ("rt --root /r delete ID", "delete id=ID"),
         ("rt --root /r pause ID", "pause id=ID"),
         ("rt --root /r resume ID", "resume id=ID"),
+        ("rt mounts add ID /m.json", "mounts action=add id=ID file=/m.json"),
+        ("rt mounts remove ID -", "mounts action=remove id=ID file=-"),
         ("rt --root /r events --interval=5s ID", "events interval=5s id=ID"),
         ("rt --root /r events --stats ID", "events stats id=ID"),
         ("rt --root /r update --resources=- ID", "update resources=- id=ID"),

@@ -14,6 +14,7 @@ pub mod explain;
 pub mod features;
 pub mod kill;
 pub mod list;
+pub mod mounts;
 mod pattern;
 pub mod pause;
 pub mod ps;
@@ -52,6 +53,7 @@ pub const VERBS: &[Verb] = &[
     verb(INSIDE, "checkpoint", "freeze it into files", image_flags::checkpoint, checkpoint::run),
     verb(INSIDE, "restore", "make one from such files again", image_flags::restore, restore::run),
     verb(INSIDE, "update", "change its limits", flags::update, update::run),
+    verb(INSIDE, "mounts", "add mounts to it, or take them away", flags::mounts, mounts::run),
     verb(INSIDE, "ps", "show its processes", flags::ps, ps::run),
     verb(LOOK, "list", "show all containers", flags::list_containers, list::run),
     verb(LOOK, "state", "show one container as JSON", flags::state, state::run),
@@ -74,7 +76,7 @@ const fn verb(
 
 /// Whether the verb brings a process of ours into a container: then our executable must be out of its reach.
 pub fn enters_a_container(verb: &str) -> bool {
-    matches!(verb, "create" | "run" | "exec" | "restore")
+    matches!(verb, "create" | "run" | "exec" | "mounts" | "restore")
 }
 
 /// The container that the operands name.

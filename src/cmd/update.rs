@@ -43,7 +43,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let (given, warnings) = load_given(matches)?;
     let schema = load_schema(matches);
     let container = super::container(globals, matches)?;
-    container.lock()?;
+    super::lock_created(&container)?;
     let mut state = container.load()?;
     let id = container.id().as_str();
     match container.status(&state, &Boot::default())? {

@@ -6,6 +6,7 @@
 mod attributes;
 mod bind;
 mod cgroup;
+mod change;
 mod console;
 mod copy_up;
 mod device;
@@ -32,7 +33,7 @@ pub use cgroup::sources as cgroup_sources;
 pub use console::Console;
 pub use mount::MountContext;
 pub use pivot::detach_inherited;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, prepare_all};
 pub use procfs::{ProcFs, apply_sysctl};
 pub use restore::{make_mount_points, make_root_a_mount};
 
@@ -126,6 +127,12 @@ impl Root {
 /// Moves a detached mount to its open target.
 fn place(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> anyhow::Result<()> {
     move_mount(mount, target).context("move it to its place")
+}
+
+/// Whether two descriptors are the same place of the same mount.
+fn same_object(one: &OwnedFd, other: &OwnedFd) -> nix::Result<bool> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// The mount that holds `path` stops to share events: what we mount on it stays with us, and pivot_root agrees.

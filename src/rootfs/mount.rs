@@ -41,7 +41,7 @@ impl Root {
         Ok(())
     }
 
-    fn apply_mount(
+    pub(super) fn apply_mount(
         &mut self,
         position: usize,
         plan: &MountPlan,

@@ -37,7 +37,18 @@ impl Prepared {
 /// # Errors
 /// A source that is missing, ids that the filesystem or the caller cannot have.
 pub fn prepare(plan: &RootfsPlan, namespaces: &NamespacePlan) -> anyhow::Result<Prepared> {
-    let for_all = namespaces.user.is_own();
+    prepare_some(plan, namespaces.user.is_own(), true)
+}
+
+/// Opens every bind source, for a process that will not see them: it joins a container that runs.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_all(plan: &RootfsPlan) -> anyhow::Result<Prepared> {
+    prepare_some(plan, true, false)
+}
+
+fn prepare_some(plan: &RootfsPlan, for_all: bool, init_may_try: bool) -> anyhow::Result<Prepared> {
     if !for_all && plan.mounts.iter().all(|mount| mount.idmap.is_none()) {
         return Ok(Prepared::default());
     }
@@ -57,7 +68,11 @@ pub fn prepare(plan: &RootfsPlan, namespaces: &NamespacePlan) -> anyhow::Result<
         match tree {
             Ok(tree) => prepared.trees.push(tree),
             // A runtime without privilege: init has it, in its own user namespace, and the same user's rights.
-            Err(error) if mount.idmap.is_none() && error.root_cause().downcast_ref() == Some(&Errno::EPERM) => {
+            Err(error)
+                if init_may_try
+                    && mount.idmap.is_none()
+                    && error.root_cause().downcast_ref() == Some(&Errno::EPERM) =>
+            {
                 allowed = false;
                 prepared.trees.push(None);
             }

@@ -1,7 +1,7 @@
 //! The host's procfs by a descriptor that was checked once: what a container mounts over /proc changes nothing
 //! (CVE-2019-16884, CVE-2025-52881).
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context;
@@ -33,6 +33,11 @@ impl ProcFs {
             return Err(Errno::ENODEV).context("/proc is not the root of a procfs");
         }
         Ok(ProcFs(fd))
+    }
+
+    /// The directory itself.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     /// Opens a file of it, like `self/attr/exec` or `sys/net/ipv4/ip_forward`: never anything that is mounted over

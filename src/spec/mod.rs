@@ -107,13 +107,7 @@ fn process_from_text(text: &[u8]) -> Result<(Process, Faults), Faults> {
 /// # Errors
 /// Every fault of the document, each with its JSON pointer.
 pub fn load_resources(path: &Path) -> Result<(LinuxResources, Faults), Faults> {
-    let text = if path == Path::new("-") {
-        let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
-        stdin.map_err(|error| fault(RESOURCES, cause(&error))).and_then(|stdin| read_open(stdin, path, RESOURCES))
-    } else {
-        read(path, RESOURCES)
-    };
-    resources_from_text(&text?)
+    resources_from_text(&read_or_stdin(path, RESOURCES)?)
 }
 
 fn resources_from_text(text: &[u8]) -> Result<(LinuxResources, Faults), Faults> {
@@ -121,6 +115,28 @@ fn resources_from_text(text: &[u8]) -> Result<(LinuxResources, Faults), Faults> 
     let (resources, faults) = parse(text, &SHAPE, RESOURCES);
     let warnings = faults.only_warnings();
     finish(resources, faults).map(|resources| (resources, warnings))
+}
+
+/// Loads the document of `mounts add`, `-` being the standard input: the mounts of a config.json, in an object or by
+/// themselves. They take the place of those in `config`, the text that the container was created from.
+///
+/// # Errors
+/// Every fault of the mounts, each with its JSON pointer.
+pub fn load_mounts(path: &Path, bundle: PathBuf, config: &[u8]) -> Result<Spec, Faults> {
+    let text = read_or_stdin(path, MOUNTS)?;
+    let broken = |error: serde_json::Error| fault(MOUNTS, format!("not JSON: {error}"));
+    let mut document: serde_json::Value = serde_json::from_slice(&text).map_err(broken)?;
+    if let Some(mounts) = document.get_mut("mounts") {
+        document = mounts.take();
+    }
+    if !document.is_array() {
+        return Err(fault(MOUNTS, "must be an array of mounts, or an object that has one as \"mounts\"".to_owned()));
+    }
+    let mut whole: serde_json::Value =
+        serde_json::from_slice(config).map_err(|error| fault(CONFIG, error.to_string()))?;
+    whole["mounts"] = document;
+    let (spec, faults) = Spec::examine_text(bundle, whole.to_string().into_bytes());
+    finish(spec, faults.of_file(MOUNTS))
 }
 
 /// A value that nothing is wrong with, or all that is wrong.
@@ -133,6 +149,8 @@ fn finish<T>(value: Option<T>, faults: Faults) -> Result<T, Faults> {
 
 const CONFIG: &str = "config.json";
 const PROCESS: &str = "process.json";
+/// What faults of the document of `mounts` are said of.
+pub const MOUNTS: &str = "mounts.json";
 /// What faults of the document of `update` are said of.
 pub const RESOURCES: &str = "resources.json";
 
@@ -166,6 +184,14 @@ const LARGEST_FILE: u64 = 64 << 20;
 fn read(path: &Path, file: &'static str) -> Result<Vec<u8>, Faults> {
     let open = File::open(path).map_err(|error| fault(file, format!("open {}: {}", path.display(), cause(&error))))?;
     read_open(open, path, file)
+}
+
+fn read_or_stdin(path: &Path, file: &'static str) -> Result<Vec<u8>, Faults> {
+    if path != Path::new("-") {
+        return read(path, file);
+    }
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    stdin.map_err(|error| fault(file, cause(&error))).and_then(|stdin| read_open(stdin, path, file))
 }
 
 fn read_open(open: File, path: &Path, file: &'static str) -> Result<Vec<u8>, Faults> {

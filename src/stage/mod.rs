@@ -10,6 +10,7 @@ pub mod id_map;
 pub mod init;
 pub mod join;
 pub mod listener;
+pub mod mounts;
 pub mod namespaces;
 pub mod notify;
 pub mod pid_file;
