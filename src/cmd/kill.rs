@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::signal;
 use crate::cli::Globals;
-use crate::state::{Boot, Container, InitHandle, State};
+use crate::state::{Boot, Container, InitHandle, State, members};
 use crate::{cgroup, log};
 
 /// Sends the signal.
@@ -27,10 +27,11 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
 fn kill(globals: &Globals, container: &Container, signal: i32, all: bool) -> anyhow::Result<()> {
     let state = container.load()?;
     let id = container.id().as_str();
-    let init = InitHandle::open(&state, &Boot::default())?;
+    let boot = Boot::default();
+    let init = InitHandle::open(&state, &boot)?;
     // The kernel kills the rest of a pid namespace with its init, and misses nobody.
     if all && !(signal == libc::SIGKILL && init.is_some() && state.own_pid_namespace) {
-        return kill_all(&state, init.as_ref(), signal).with_context(|| format!("kill all of {id:?}"));
+        return kill_all(&state, &boot, signal).with_context(|| format!("kill all of {id:?}"));
     }
     let sent = init.ok_or(Errno::ESRCH).and_then(|init| init.kill(signal));
     match sent {
@@ -45,23 +46,17 @@ fn kill(globals: &Globals, container: &Container, signal: i32, all: bool) -> any
     Ok(())
 }
 
-/// Signals everything in the container's cgroup; init alone where there is none.
-fn kill_all(state: &State, init: Option<&InitHandle>, signal: i32) -> anyhow::Result<()> {
-    if state.cgroup == cgroup::CgroupPaths::default() {
-        return match init.map_or(Ok(()), |init| init.kill(signal)) {
-            Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        };
-    }
-    if signal == libc::SIGKILL {
+/// Signals every process of the container.
+fn kill_all(state: &State, boot: &Boot, signal: i32) -> anyhow::Result<()> {
+    if signal == libc::SIGKILL && !state.cgroup.is_empty() {
         return cgroup::kill_all(&state.cgroup, Signal::SIGKILL);
     }
-    let pidfds: Vec<_> = cgroup::pids(&state.cgroup)?
+    let pidfds: Vec<_> = members::pids(state, boot)?
         .into_iter()
         .filter_map(|pid| Some((pid, crate::sys::process::pidfd_open(pid).ok()?)))
         .collect();
     // Whoever is still listed had its pid when the pidfd was opened: a reused pid is not signalled.
-    let listed = cgroup::pids(&state.cgroup)?;
+    let listed = members::pids(state, boot)?;
     for (pid, pidfd) in pidfds.iter().filter(|(pid, _)| listed.contains(pid)) {
         use std::os::fd::AsFd;
         match crate::sys::process::pidfd_send_signal(pidfd.as_fd(), signal) {

@@ -6,9 +6,8 @@ use anyhow::{Context, bail};
 use clap::ArgMatches;
 
 use super::print;
-use crate::cgroup;
 use crate::cli::Globals;
-use crate::state::{Boot, init};
+use crate::state::{Boot, members};
 
 /// Prints what ps(1) says of the container's processes, or their pids as JSON.
 ///
@@ -17,11 +16,7 @@ use crate::state::{Boot, init};
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let container = super::container(globals, matches)?;
     let state = container.load()?;
-    let mut pids = cgroup::pids(&state.cgroup)?;
-    // Without a cgroup of its own only init is known for sure.
-    if pids.is_empty() && init::is_alive(&state, &Boot::default())? {
-        pids.push(state.pid);
-    }
+    let mut pids = members::pids(&state, &Boot::default())?;
     pids.sort_unstable();
     if matches.get_one::<String>("format").is_some_and(|format| format == "json") {
         return print(format!("{}\n", serde_json::to_string(&pids)?).as_bytes());

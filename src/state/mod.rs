@@ -11,6 +11,7 @@
 
 mod id;
 pub mod init;
+pub mod members;
 pub mod owner;
 mod record;
 mod root;
