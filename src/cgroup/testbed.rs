@@ -63,6 +63,7 @@ pub fn plan(layout: &Layout, path: &str, resources: &str) -> CgroupPlan {
         egid: 0,
         capabilities: !0,
         in_user_namespace: false,
+        rootless: false,
         cgroup: layout.clone(),
         seccomp_receiver: None,
     };

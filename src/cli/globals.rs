@@ -34,9 +34,9 @@ pub enum Rootless {
     /// `rt` finds out.
     #[default]
     Auto,
-    /// cgroup faults are tolerated.
+    /// Cgroups go below the caller's own, and where he may make none a container without limits has none.
     Yes,
-    /// They are not.
+    /// They go where root's go, and must be made.
     No,
 }
 
@@ -50,7 +50,6 @@ pub struct Globals {
     /// `--cgroup-manager` and `--systemd-cgroup`.
     pub cgroup_manager: CgroupManager,
     /// `--rootless`.
-    #[allow(dead_code)] // until cgroups of rootless callers are delegated
     pub rootless: Rootless,
     /// The name that `rt` was called by.
     pub dialect: Dialect,

@@ -17,9 +17,9 @@ use clap::{ArgMatches, Command};
 use crate::log::Log;
 pub use argv::Early;
 pub use dialect::Dialect;
-pub use globals::{CgroupManager, Globals};
+pub use globals::{CgroupManager, Globals, Rootless};
 #[cfg(test)]
-pub use {globals::Rootless, help::SPEC_VERSION};
+pub use help::SPEC_VERSION;
 
 /// One verb: what it is called, what it accepts, what it does.
 #[derive(Clone, Copy)]

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::creation::{driver, examine};
+use super::creation::{driver, examine, host};
 use super::print;
 use crate::cli::Globals;
 use crate::error::{Fault, Faults};
-use crate::host::Host;
 
 /// Prints the faults of config.json, each with its JSON pointer, and what it asks for that this machine and this user
 /// cannot have; the exit code is 1 when there are any.
@@ -19,7 +18,7 @@ use crate::host::Host;
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
     let bundle = path("bundle").unwrap_or(Path::new("."));
-    let host = Host::read()?;
+    let host = host(globals)?;
     let (_, faults) = examine(bundle, path("config"), &host, "check", driver(globals, &host), |_| {});
     let text = if matches.get_flag("json") { as_json(&faults) } else { as_lines(&faults) };
     print(text.as_bytes())?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::ArgMatches;
 
-use crate::cli::{CgroupManager, Globals};
+use crate::cli::{CgroupManager, Globals, Rootless};
 use crate::error::Faults;
 use crate::host::Host;
 use crate::netdev;
@@ -51,7 +51,7 @@ impl Request {
         let id = ContainerId::parse(matches.get_one::<String>("id").map_or("", String::as_str))?;
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let bundle = path("bundle").unwrap_or_else(|| PathBuf::from("."));
-        let host = Host::read()?;
+        let host = host(globals)?;
         let root = StateRoot::resolve(globals.root.as_deref(), globals.dialect.name())?;
         let notify = manager.is_some().then(|| root.notify_directory(&id));
         let adjust = |spec: &mut Spec| notify.iter().for_each(|directory| add_notify_socket(spec, directory));
@@ -157,6 +157,20 @@ pub fn examine(
     (Some((spec, plan)), faults)
 }
 
+/// The machine, and who the caller is: `--rootless` knows better.
+///
+/// # Errors
+/// Those of `Host::read`.
+pub fn host(globals: &Globals) -> anyhow::Result<Host> {
+    let mut host = Host::read()?;
+    match globals.rootless {
+        Rootless::Auto => {}
+        Rootless::Yes => host.rootless = true,
+        Rootless::No => host.rootless = false,
+    }
+    Ok(host)
+}
+
 /// Which cgroup driver the flags ask for.
 ///
 /// In a user namespace root is either the first user of a whole system of its own, whose systemd belongs to it, or
@@ -215,6 +229,7 @@ mod tests {
             egid: 0,
             capabilities: 0,
             in_user_namespace,
+            rootless: in_user_namespace,
             cgroup: crate::host::cgroup::Layout::None,
             seccomp_receiver: None,
         };

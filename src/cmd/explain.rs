@@ -6,10 +6,9 @@ use anyhow::Context;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::creation::{driver, examine};
+use super::creation::{driver, examine, host};
 use super::print;
 use crate::cli::Globals;
-use crate::host::Host;
 use crate::plan::explain::Line;
 use crate::plan::filter::explain_filter;
 
@@ -21,7 +20,7 @@ use crate::plan::filter::explain_filter;
 pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
     let bundle = path("bundle").unwrap_or(Path::new("."));
-    let host = Host::read()?;
+    let host = host(globals)?;
     let (found, faults) = examine(bundle, path("config"), &host, "ID", driver(globals, &host), |_| {});
     let (spec, plan) = match found {
         Some(found) => faults.into_result(found)?,

@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::ArgMatches;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPidsBuilder, LinuxResources};
 
+use super::creation::host;
 use super::size::bytes_of;
 use crate::cgroup::{self, Undo};
 use crate::cli::Globals;
@@ -51,7 +52,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
         Status::Stopped => bail!("{id:?}: container not running"),
         Status::Creating => bail!("{id:?}: container is still being created"),
     }
-    let host = Host::read()?;
+    let host = host(globals)?;
     let base = limits_of(&container, &state)?;
     let (plan, mut faults) = examine(&base, &given, &host, matches);
     faults.warnings.extend(warnings.warnings);
@@ -156,7 +157,7 @@ fn limits_of(container: &Container, state: &State) -> anyhow::Result<LinuxResour
 fn examine(base: &LinuxResources, given: &LinuxResources, host: &Host, matches: &ArgMatches) -> (UpdatePlan, Faults) {
     let mut faults = Faults::default();
     let mut plan = plan_update(base, given, &host.cgroup, spec::RESOURCES, &mut faults);
-    if host.euid != 0 || host.in_user_namespace {
+    if host.rootless {
         // As in create: neither devices.allow nor bpf(2) is open to a user namespace.
         (plan.resources.devices, plan.devices_before) = (None, None);
     }

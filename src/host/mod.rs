@@ -23,6 +23,8 @@ pub struct Host {
     pub capabilities: u64,
     /// Whether the runtime itself runs in a user namespace other than the first.
     pub in_user_namespace: bool,
+    /// Whether cgroups are those of a caller without privilege: found out, or said by `--rootless`.
+    pub rootless: bool,
     /// How cgroups are mounted.
     pub cgroup: cgroup::Layout,
     /// The caller's `RUN_OCI_SECCOMP_RECEIVER`: the socket of a seccomp agent for profiles that name none.
@@ -40,13 +42,15 @@ impl Host {
         if kernel < OLDEST_KERNEL {
             bail!("this is Linux {}.{}: rt needs Linux {}.{}", kernel.0, kernel.1, OLDEST_KERNEL.0, OLDEST_KERNEL.1);
         }
-        let uid_map = cgroup::read_file("/proc/self/uid_map")?;
+        let in_user_namespace = !is_initial_map(&cgroup::read_file("/proc/self/uid_map")?);
+        let euid = nix::unistd::geteuid().as_raw();
         Ok(Host {
             kernel,
-            euid: nix::unistd::geteuid().as_raw(),
+            euid,
             egid: nix::unistd::getegid().as_raw(),
             capabilities: crate::sys::process::effective_capabilities().context("capget")?,
-            in_user_namespace: !is_initial_map(&uid_map),
+            in_user_namespace,
+            rootless: euid != 0 || in_user_namespace,
             cgroup: cgroup::Layout::read()?,
             seccomp_receiver: std::env::var_os("RUN_OCI_SECCOMP_RECEIVER").map(PathBuf::from),
         })

@@ -159,7 +159,7 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
     }
     let linux = spec.oci.linux().as_ref();
     let asked = linux.and_then(|l| l.cgroups_path().as_deref());
-    let rootless = host.euid != 0 || host.in_user_namespace;
+    let rootless = host.rootless;
 
     let empty = oci_spec::runtime::LinuxResources::default();
     let asked_resources = linux.and_then(|l| l.resources().as_ref()).unwrap_or(&empty);
@@ -291,6 +291,7 @@ mod tests {
             egid: euid,
             capabilities: 0,
             in_user_namespace: false,
+            rootless: euid != 0,
             cgroup: Layout::Legacy {
                 hierarchies: vec![hierarchy("memory"), hierarchy("devices")],
                 unified: Some(Unified {

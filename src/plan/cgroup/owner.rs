@@ -64,6 +64,7 @@ mod tests {
             egid: euid,
             capabilities: if euid == 0 { u64::MAX } else { 0 },
             in_user_namespace: false,
+            rootless: euid != 0,
             cgroup: Layout::Unified(tree),
             seccomp_receiver: None,
         };

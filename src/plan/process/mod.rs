@@ -253,6 +253,7 @@ pub(crate) mod tests {
             egid: 0,
             capabilities: capabilities::ALL,
             in_user_namespace: false,
+            rootless: false,
             cgroup: crate::host::cgroup::Layout::None,
             seccomp_receiver: None,
         }

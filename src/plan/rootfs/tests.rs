@@ -16,6 +16,7 @@ pub(crate) fn host() -> Host {
         egid: 0,
         capabilities: u64::MAX,
         in_user_namespace: false,
+        rootless: false,
         cgroup: Layout::None,
         seccomp_receiver: None,
     }
