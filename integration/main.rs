@@ -20,4 +20,5 @@ mod networking;
 mod process;
 mod robustness;
 mod rootfs;
+mod rootless;
 mod security;

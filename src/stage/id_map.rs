@@ -18,7 +18,7 @@ use crate::plan::namespaces::{IdMapping, NamespacePlan};
 /// What the kernel or the two programs refuse.
 pub fn write(pid: i32, plan: &NamespacePlan, host: &Host) -> anyhow::Result<()> {
     if is_privileged(host) {
-        write_map(pid, "uid_map", &plan.uid_mappings)?;
+        write_map(pid, "uid_map", &plan.uid_mappings).map_err(|error| explain(error, &plan.uid_mappings, host))?;
         return write_map(pid, "gid_map", &plan.gid_mappings);
     }
     if is_only(&plan.uid_mappings, host.euid) {
@@ -32,6 +32,16 @@ pub fn write(pid: i32, plan: &NamespacePlan, host: &Host) -> anyhow::Result<()> 
     } else {
         run_mapper("newgidmap", pid, &plan.gid_mappings)
     }
+}
+
+/// Inside another container: what is missing to map its root again.
+fn explain(error: anyhow::Error, mappings: &[IdMapping], host: &Host) -> anyhow::Error {
+    const CAP_SETFCAP: u32 = 31;
+    let maps_root = mappings.iter().any(|mapping| mapping.host_id == 0);
+    if maps_root && !host.has_capability(CAP_SETFCAP) && error.root_cause().downcast_ref() == Some(&Errno::EPERM) {
+        return error.context("to map the caller's root takes CAP_SETFCAP since Linux 5.12");
+    }
+    error
 }
 
 /// Whether the runtime may write any map.

@@ -1,0 +1,214 @@
+//! A caller without privilege: his ids, his cgroups, his state, and callers that are root of a user namespace only.
+//!
+//! The whole suite runs without privilege as well (`make test-vm MODE=rootless`); here is what only such a caller meets.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::harness::runtime::{outcome, wait};
+use crate::harness::{Bundle, Container, Mode, cgroups, mode, runtime};
+
+macro_rules! need_rootless {
+    () => {
+        if mode() != Mode::Rootless {
+            skip!("for a caller without privilege: make test-vm MODE=rootless");
+        }
+    };
+}
+
+/// The caller alone is mapped: the kernel lets him do so without newuidmap, when nobody inside may drop groups.
+fn single(bundle: Bundle) -> Bundle {
+    let own = json!([{ "containerID": 0, "hostID": nix::unistd::geteuid().as_raw(), "size": 1 }]);
+    let bundle = bundle.set("/linux/uidMappings", own.clone()).set("/linux/gidMappings", own);
+    let devpts = json!({ "type": "devpts", "source": "devpts", "destination": "/dev/pts", "options": ["newinstance"] });
+    bundle.without_mount("/dev/pts").push("/mounts", devpts)
+}
+
+#[test]
+fn a_single_id_needs_no_helper() {
+    need_rootless!();
+    let container = Container::new(single(Bundle::sh("cat /proc/self/uid_map /proc/self/setgroups; id -u")));
+    let mut command = container.verb("run", &[]);
+    // No newuidmap far and wide.
+    command.env("PATH", "/nowhere");
+    let output = outcome(command).ok().stdout;
+    assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "1000", "1", "deny", "0"]);
+}
+
+/// Groups that cannot be set are an error, not forgotten.
+#[test]
+fn groups_with_a_single_id_are_refused() {
+    need_rootless!();
+    let user = json!({ "uid": 0, "gid": 0, "additionalGids": [7] });
+    let container = Container::new(single(Bundle::args(&["true"])).set("/process/user", user));
+    container.run().refused_with(&["7"]);
+    container.assert_nothing_left();
+}
+
+/// Ids that nobody has given the caller: newuidmap's own words, and nothing left.
+#[test]
+fn foreign_ids_are_refused() {
+    need_rootless!();
+    let map = json!([{ "containerID": 0, "hostID": 5000, "size": 10 }]);
+    let container = Container::new(Bundle::args(&["true"]).set("/linux/uidMappings", map));
+    container.run().refused_with(&["newuidmap", "not allowed"]);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn without_newuidmap_the_package_is_named() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]));
+    let mut command = container.verb("run", &[]);
+    command.env("PATH", "/nowhere");
+    outcome(command).refused_with(&["newuidmap", "uidmap"]);
+    container.assert_nothing_left();
+}
+
+/// Without `--root` the state is in $XDG_RUNTIME_DIR/rt, and without that variable nowhere.
+#[test]
+fn the_state_is_in_the_runtime_directory() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::sleeping());
+    let call = |home: Option<&std::path::Path>, words: &[&str]| {
+        let mut command = Command::new(&runtime().path);
+        command.env_remove("XDG_RUNTIME_DIR").args(words).arg(&container.id);
+        home.map(|home| command.env("XDG_RUNTIME_DIR", home));
+        outcome(command)
+    };
+    let home = Some(container.home.path());
+    let bundle = container.bundle.dir.path().to_str().unwrap();
+    call(home, &["create", "--bundle", bundle]).ok();
+    let made = container.home.path().join("rt").join(&container.id).is_dir();
+    call(home, &["delete", "--force"]).ok();
+    assert!(made);
+    call(None, &["create", "--bundle", bundle]).refused_with(&["XDG_RUNTIME_DIR", "--root"]);
+}
+
+/// A network namespace that is not the caller's: /sys cannot be mounted then, and is the host's, bound.
+#[test]
+fn sysfs_of_an_inherited_network_is_bound() {
+    need_rootless!();
+    let script =
+        "ls -d /sys/kernel; (echo x > /sys/kernel/mm) 2>/dev/null || echo refused; grep ' /sys ' /proc/self/mounts";
+    let output = Container::new(Bundle::sh(script).without_namespace("network")).run().ok().stdout;
+    assert!(output.starts_with("/sys/kernel\nrefused\n"), "{output}");
+    assert!(output.contains(" ro,") && output.contains("nosuid,nodev,noexec"), "{output}");
+}
+
+/// An IPC namespace that is not the caller's: the same with message queues.
+#[test]
+fn mqueue_of_an_inherited_ipc_is_bound() {
+    need_rootless!();
+    let bundle = Bundle::sh("grep -c ' /dev/mqueue ' /proc/self/mounts").without_namespace("ipc");
+    assert_eq!(Container::new(bundle).run().ok().stdout, "1\n");
+}
+
+/// A limit that cannot be set is an error: it is never forgotten, whatever `--rootless` says.
+#[test]
+fn a_limit_without_a_cgroup_is_refused() {
+    need_rootless!();
+    if cgroups::has_cgroup() {
+        skip!("a cgroup was delegated");
+    }
+    let container = Container::new(Bundle::args(&["true"]).set("/linux/resources/pids/limit", json!(10)));
+    container.run().refused();
+    container.assert_nothing_left();
+}
+
+/// Without a cgroup the processes are those of the pid namespace: ps lists them, kill --all reaches them.
+#[test]
+fn without_a_cgroup_the_pid_namespace_holds_the_processes() {
+    only_rt!();
+    let script = "trap 'echo heard' TERM; (trap 'echo child; exit' TERM; while true; do sleep 0.1; done) & \
+        echo up; wait; wait; sleep 1000";
+    let bundle = Bundle::sh(script).without("/linux/cgroupsPath").without_mount("/sys/fs/cgroup");
+    let container = Container::new(bundle);
+    let mut create = container.command();
+    create.args(["--cgroup-manager", "disabled", "create", "--bundle"]).arg(container.bundle.dir.path());
+    create.arg(&container.id).stdout(File::create(container.home.path().join("out")).unwrap()).stderr(Stdio::null());
+    assert_eq!(wait(create.spawn().unwrap(), "create"), 0);
+    container.start().ok();
+    container.until_output("up");
+    let pids: Vec<i32> =
+        serde_json::from_str(&container.call(&["ps", "-f", "json", &container.id]).ok().stdout).unwrap();
+    assert!(pids.len() >= 2 && pids.contains(&container.pid()), "{pids:?}");
+    container.call(&["kill", "--all", &container.id, "TERM"]).ok();
+    container.until_output("child");
+    container.until_output("heard");
+}
+
+/// `--rootless` overrules what rt finds out: root's container goes where a user's would, a user's where root's would.
+#[test]
+fn the_flag_says_who_the_caller_is() {
+    only_rt!();
+    need_cgroupfs!();
+    let container = Container::new(Bundle::sleeping().without("/linux/cgroupsPath").limited());
+    let bundle = container.bundle.dir.path().to_str().unwrap();
+    let create = |flag: &str| container.call(&[flag, "explain", "--bundle", bundle]).ok().stdout;
+    let place =
+        |text: &str| text.lines().find(|line| line.contains("mkdir") && line.contains("cgroup")).unwrap().to_owned();
+    let (asroot, asuser) = (place(&create("--rootless=false")), place(&create("--rootless=true")));
+    assert!(asroot.contains("/rt/ID"), "{asroot}");
+    assert_ne!(asroot, asuser);
+    let auto = place(&create("--rootless=auto"));
+    assert_eq!(auto, if mode() == Mode::Rootless { asuser } else { asroot });
+}
+
+/// Root of a user namespace that a rootless manager has made, as podman calls its runtime: no further one is needed.
+#[test]
+fn inside_a_user_namespace_of_the_caller() {
+    only_rt!();
+    let bundle = Bundle::sh("id -u; cat /proc/self/uid_map | tr -s ' '").without_namespace("user");
+    let bundle = bundle.without("/linux/uidMappings").without("/linux/gidMappings").without("/linux/cgroupsPath");
+    let container = Container::new(bundle.without_mount("/sys/fs/cgroup").without_mount("/dev/pts"));
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "--fork"]);
+    command.arg(&runtime().path).arg("--root").arg(container.root()).args(["run", "--bundle"]);
+    command.arg(container.bundle.dir.path()).arg(&container.id);
+    let output = outcome(command).ok().stdout;
+    let own = nix::unistd::geteuid().as_raw();
+    assert_eq!(output, format!("0\n 0 {own} 1\n"));
+    container.assert_nothing_left();
+}
+
+/// A bundle whose program is rt, in a user namespace with these capabilities.
+fn nested(capabilities: &[&str]) -> Bundle {
+    let script = "export XDG_RUNTIME_DIR=/run; cd /bundle && /bin/rt spec --rootless && \
+        sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"id\"/' config.json && \
+        /bin/rt run inner && ls /run/rt";
+    let bundle = Bundle::sh(script).user_namespace(100_000).set("/process/noNewPrivileges", json!(false));
+    // The kernel shows a new proc only to those who see the whole of theirs.
+    let bundle = bundle.capabilities(capabilities).without("/linux/maskedPaths").without("/linux/readonlyPaths");
+    let inner = bundle.rootfs("/bundle/rootfs");
+    std::fs::create_dir_all(&inner).unwrap();
+    let copied = Command::new("cp").arg("-a").arg(bundle.rootfs("/bin")).arg(&inner).status();
+    assert!(copied.unwrap().success());
+    for name in ["proc", "sys", "dev", "etc", "tmp"] {
+        std::fs::create_dir(inner.join(name)).unwrap();
+    }
+    std::fs::copy(&runtime().path, bundle.rootfs("/bin/rt")).unwrap();
+    if mode() != Mode::Rootless {
+        let done = Command::new("chown").args(["-R", "100000:100000"]).arg(bundle.rootfs("/bundle")).status();
+        assert!(done.unwrap().success());
+    }
+    bundle
+}
+
+/// A container that runs containers: rt inside rt.
+#[test]
+fn inside_another_container() {
+    only_rt!();
+    let most =
+        ["CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETPCAP"];
+    // Without CAP_SETFCAP the kernel lets nobody map his root again.
+    let refused = Container::new(nested(&most)).run().refused();
+    assert!(refused.stderr.contains("CAP_SETFCAP"), "{refused:#?}");
+    let output = Container::new(nested(&[&most[..], &["CAP_SETFCAP"]].concat())).run().ok().stdout;
+    assert!(output.starts_with("uid=0"), "{output}");
+    assert_eq!(output.lines().count(), 1, "the inner container has left its state: {output}");
+}
