@@ -25,7 +25,7 @@ fn device() -> Option<(String, Value)> {
 /// "`throttleReadIOPSDevice`, `throttleWriteIOPSDevice`: IO rate limit for the device": all four, and their numbers.
 #[test]
 fn all_four_throttles_are_written() {
-    need_cgroup!();
+    need_block_io!();
     if !has_controller() {
         skip!("no blkio controller here");
     }
@@ -58,7 +58,7 @@ fn all_four_throttles_are_written() {
 /// this kernel has for it, or an error that names the file that is missing.
 #[test]
 fn weights_are_written_or_refused() {
-    need_cgroup!();
+    need_block_io!();
     if !has_controller() {
         skip!("no blkio controller here");
     }
@@ -111,7 +111,7 @@ fn leaf_weights_are_refused_where_the_kernel_has_none() {
 /// "You MUST specify at least one of `weight` or `leafWeight` in a given entry", and numbers in their ranges.
 #[test]
 fn bad_limits_are_refused() {
-    need_cgroup!();
+    need_block_io!();
     only_rt!();
     if !has_controller() {
         skip!("no blkio controller here");

@@ -144,7 +144,7 @@ fn the_number_of_processes_is_updated() {
 /// Block devices: a throttle for each by itself, and the weight where there is a file for it.
 #[test]
 fn block_io_is_updated() {
-    need_cgroup!();
+    need_block_io!();
     let Some(controller) = ["blkio", "io"].into_iter().find(|name| cgroups::directory(name, "/").is_some()) else {
         skip!("no blkio controller here");
     };
@@ -277,6 +277,7 @@ fn only_what_lives_is_updated() {
 /// A limit that the kernel refuses, behind some that it took: all are as they were, and the error says so.
 #[test]
 fn a_refused_limit_changes_nothing() {
+    need_controller!("cpuset");
     need_controller!("memory");
     need_controller!("cpu");
     need_controller!("pids");

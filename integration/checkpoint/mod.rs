@@ -282,6 +282,7 @@ fn what_cannot_be_checkpointed_runs_on() {
 /// Wrong states and wrong flags are told before CRIU is called.
 #[test]
 fn a_checkpoint_needs_a_running_container() {
+    need_root!("checkpoint");
     let frozen = Frozen::new(Bundle::sleeping());
     frozen.checkpoint(&[]).refused_with(&["does not exist"]);
     frozen.container.create().ok();
@@ -298,6 +299,7 @@ fn a_checkpoint_needs_a_running_container() {
 /// A directory without a checkpoint is told as such.
 #[test]
 fn a_restore_needs_images() {
+    need_root!("restore");
     let frozen = Frozen::new(Bundle::sleeping());
     std::fs::write(frozen.container.home.path().join("out"), "").unwrap();
     frozen.restore(&[]).refused_with(&["--image-path", "no checkpoint"]);

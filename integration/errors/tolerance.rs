@@ -7,6 +7,7 @@ use crate::harness::{Bundle, Container, Mode, cgroups, mode};
 /// What programs in Go write for "not set": empty strings, empty objects, and `null` in the place of anything optional.
 #[test]
 fn unset_values_are_not_set() {
+    need_root!("do without a user namespace");
     only_rt!(); // others each tolerate some
     for (pointer, value) in [
         ("/hostname", json!("")),

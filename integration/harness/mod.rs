@@ -7,6 +7,7 @@ pub mod container;
 pub mod leaks;
 pub mod mode;
 pub mod netns;
+pub mod program;
 pub mod runtime;
 pub mod terminal;
 pub mod tree;
@@ -65,6 +66,15 @@ macro_rules! need_cgroup {
     () => {
         if !$crate::harness::cgroups::has_cgroup() {
             skip!("no cgroup was delegated");
+        }
+    };
+}
+
+/// Leaves the test where block devices cannot be limited, by v1's `blkio` or v2's `io`.
+macro_rules! need_block_io {
+    () => {
+        if !$crate::harness::cgroups::has("blkio") && !$crate::harness::cgroups::has("io") {
+            skip!("no controller for block devices here");
         }
     };
 }

@@ -40,6 +40,7 @@ fn hooks_of_every_kind_run_in_the_listed_order() {
 /// made, and the process still sees the host's tree. The same holds for createRuntime.
 #[test]
 fn create_hooks_find_namespaces_and_mounts_before_the_pivot() {
+    need_root!("look at an init that waits");
     for point in ["prestart", "createRuntime"] {
         let bundle = Bundle::args(&["true"]);
         let (seen, root) = (bundle.beside("seen"), bundle.rootfs(""));
@@ -92,6 +93,7 @@ fn start_container_paths_are_looked_up_inside() {
 /// "The `createContainer` hooks MUST be executed in the container namespace": all of them, not the mounts alone.
 #[test]
 fn create_container_hooks_are_in_every_namespace_of_the_container() {
+    need_root!("look at an init that waits");
     only_rt!(); // runc joins none, crun not all
     let bundle = Bundle::sleeping();
     let seen = bundle.beside("seen");

@@ -163,6 +163,7 @@ fn the_bundle_survives() {
 /// The same for namespaces that were joined: the other container lives on in them.
 #[test]
 fn joined_namespaces_survive() {
+    need_root!("join a namespace without the user namespace around it");
     let first = Container::new(Bundle::sleeping());
     first.launch();
     let path = |link: &str| format!("/proc/{}/ns/{link}", first.pid());

@@ -137,6 +137,7 @@ fn a_paused_container_cannot_be_started() {
 /// `process` MUST be applied."
 #[test]
 fn without_a_process_the_rest_is_applied() {
+    need_root!("look at an init that waits");
     only_rt!(); // runc and crun refuse at create
     let bundle = Bundle::sleeping().without("/process").set("/hostname", serde_json::json!("empty"));
     let container = Container::new(bundle.mount("tmpfs", "tmpfs", "/mnt", &["size=64k"]));

@@ -41,6 +41,7 @@ fn with_user_namespace(bundle: Bundle) -> Bundle {
 /// the container's user namespace are used": the image's root is the container's root.
 #[test]
 fn the_mapping_of_the_container_is_the_default() {
+    need_root!("map the ids of a mount");
     only_rt!(); // runc 1.1 does not know it, crun 1.8 turns it round
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
@@ -51,6 +52,7 @@ fn the_mapping_of_the_container_is_the_default() {
 /// "`uidMappings`": those of the mount go before those of the container, under a user namespace too.
 #[test]
 fn a_mount_may_have_a_mapping_of_its_own() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
@@ -61,6 +63,7 @@ fn a_mount_may_have_a_mapping_of_its_own() {
 /// What is not in the mapping belongs to nobody.
 #[test]
 fn what_is_not_mapped_belongs_to_nobody() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(3000);
@@ -71,6 +74,7 @@ fn what_is_not_mapped_belongs_to_nobody() {
 /// Files that the container makes there belong to the id that the mapping says, on the host.
 #[test]
 fn new_files_belong_to_the_id_on_the_disk() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(0);
@@ -86,6 +90,7 @@ fn new_files_belong_to_the_id_on_the_disk() {
 /// "`ridmap`: [...] the idmapping MUST be applied to the whole tree": `idmap` is for the one mount.
 #[test]
 fn the_recursive_option_reaches_what_is_below() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     for (option, shown) in [("idmap", "1007:1007\n7:7\n"), ("ridmap", "1007:1007\n1007:1007\n")] {
@@ -104,6 +109,7 @@ fn the_recursive_option_reaches_what_is_below() {
 /// crun's form of the option, with the mapping in it: relative to the container's ids with `@`.
 #[test]
 fn the_option_may_hold_the_mapping() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
@@ -116,6 +122,7 @@ fn the_option_may_hold_the_mapping() {
 /// MUST be returned", and what else cannot be.
 #[test]
 fn bad_mappings_are_refused() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let one_side = |mut mount: Value| {
@@ -147,6 +154,7 @@ fn bad_mappings_are_refused() {
 /// kind of id.
 #[test]
 fn uids_and_gids_have_mappings_of_their_own() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(100_005);
@@ -159,6 +167,7 @@ fn uids_and_gids_have_mappings_of_their_own() {
 /// all that the option is for.
 #[test]
 fn mappings_alone_map_the_mount() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(100_000);
@@ -169,6 +178,7 @@ fn mappings_alone_map_the_mount() {
 /// crun's form again: several ranges, apart by `#`.
 #[test]
 fn the_option_may_hold_several_ranges() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     for (owner, shown) in [(100, "1000:3000\n"), (205, "2005:65534\n")] {
@@ -182,6 +192,7 @@ fn the_option_may_hold_several_ranges() {
 /// With `@` the second id is one of the container's user namespace, not of the host; `ridmap=` is the recursive form.
 #[test]
 fn an_at_sign_counts_in_the_containers_ids() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(3);
@@ -192,6 +203,7 @@ fn an_at_sign_counts_in_the_containers_ids() {
 /// A text that says nothing clear is refused, with its place.
 #[test]
 fn a_broken_mapping_text_is_refused() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     for text in [
@@ -213,6 +225,7 @@ fn a_broken_mapping_text_is_refused() {
 /// Overlapping ranges are refused with their place; so is, in the kernel's words, a file system that cannot be mapped.
 #[test]
 fn what_cannot_be_mapped_is_refused() {
+    need_root!("map the ids of a mount");
     only_rt!();
     need_root!("map the ids of a mount");
     let (bundle, source) = bundle(0);

@@ -83,6 +83,7 @@ fn oom_score_adj_is_inherited() {
 /// nothing is left: "If the runtime cannot apply a property [...] it MUST generate an error."
 #[test]
 fn oom_score_adj_is_set_or_an_error() {
+    need_root!("lower oom_score_adj");
     only_rt!(); // crun 1.8 takes any number
     let container = |adjustment: i32| {
         let bundle = Bundle::args(&["cat", "/proc/self/oom_score_adj"]).set("/process/oomScoreAdj", json!(adjustment));
@@ -111,6 +112,7 @@ fn oom_score_adj_is_set_or_an_error() {
 /// A container does not inherit the adjustment of one that was asked for elsewhere: only that of who calls `rt`.
 #[test]
 fn oom_score_adj_of_the_caller_is_inherited() {
+    need_root!("lower oom_score_adj");
     let container = Container::new(Bundle::args(&["cat", "/proc/self/oom_score_adj"]));
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "echo 77 > /proc/self/oom_score_adj; exec \"$@\"", "sh"]);

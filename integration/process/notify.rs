@@ -8,16 +8,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::harness::program::compile;
 use crate::harness::runtime::{outcome, wait};
 use crate::harness::{Bundle, Container};
 
 /// A bundle with a program `say` that sends its words to NOTIFY_SOCKET.
 fn saying(script: &str) -> Bundle {
     let bundle = Bundle::sh(script);
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/process/say.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-static", "-O1", "-o"]).arg(bundle.rootfs("/bin/say")).arg(source);
-    outcome(compiler).ok();
+    compile("integration/process/say.c", &bundle.rootfs("/bin/say"));
     bundle
 }
 

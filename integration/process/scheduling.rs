@@ -18,6 +18,7 @@ fn scheduled(scheduler: Value) -> Bundle {
 /// "`policy` represents the scheduling policy": those for which this machine needs no real-time bandwidth.
 #[test]
 fn each_ordinary_policy_is_set() {
+    need_root!("have a nice value below 0");
     only_rt!(); // newer than Debian's runc and crun
     for (scheduler, shown) in [
         (json!({ "policy": "SCHED_OTHER" }), [0, 0, 0]),
@@ -71,6 +72,7 @@ fn the_real_time_policies_are_set_or_an_error() {
 /// Without one it is.
 #[test]
 fn nice_is_0_unless_set() {
+    need_root!("lower a nice value");
     only_rt!();
     for (bundle, nice) in
         [(scheduled(json!({ "policy": "SCHED_OTHER" })), 0), (Bundle::args(&["cat", "/proc/self/stat"]), 5)]
@@ -125,6 +127,7 @@ fn a_deadline_and_start_hooks_need_reset_on_fork() {
 /// "`class` specifies the I/O scheduling class", "`priority` [...] from 0 (highest) to 7 (lowest)".
 #[test]
 fn each_io_priority_is_set() {
+    need_root!("have a real-time priority");
     only_rt!();
     for (class, priority, shown) in [
         ("IOPRIO_CLASS_RT", 0, "realtime: prio 0"),

@@ -6,6 +6,7 @@ use nix::libc;
 use serde_json::{Value, json};
 
 use crate::harness::agent::{Agent, Answer};
+use crate::harness::program::compile;
 use crate::harness::runtime::{eventually, outcome};
 use crate::harness::{Bundle, Container};
 
@@ -16,10 +17,7 @@ fn probe(mode: &str, no_new_privileges: bool, action: &str, errno: Option<u32>) 
         json!({ "names": ["getppid"], "action": action, "errnoRet": errno.map_or(Value::Null, |errno| json!(errno)) });
     let default = if action == "SCMP_ACT_ALLOW" { "SCMP_ACT_LOG" } else { "SCMP_ACT_ALLOW" };
     let profile = json!({ "defaultAction": default, "listenerPath": bundle.beside("agent"), "syscalls": [rule] });
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/security/probe.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-static", "-O1", "-pthread", "-o"]).arg(bundle.rootfs("/probe")).arg(source);
-    outcome(compiler).ok();
+    compile("integration/security/probe.c", &bundle.rootfs("/probe"));
     Container::new(bundle.set("/linux/seccomp", profile))
 }
 

@@ -121,6 +121,7 @@ fn exec_sends_a_listener_of_its_own() {
 /// Before the start the container's status is `created`, also for the agent.
 #[test]
 fn exec_before_the_start_says_that_the_container_is_created() {
+    need_root!("join the user namespace of an init that waits");
     let container = Container::new(asks_for_getppid("sleep 1000"));
     let agent = listen(&container);
     container.create().ok();
@@ -177,6 +178,7 @@ fn a_joined_user_namespace_goes_with_a_listener() {
 /// Without any privilege, for `run` and `exec`: nobody may fetch a descriptor of a process that hides itself.
 #[test]
 fn an_unprivileged_user_may_have_an_agent() {
+    need_root!("become somebody else");
     only_rt!();
     for no_new_privileges in [true, false] {
         let bundle = notified(Bundle::sh("echo $PPID; sleep 1000"), "SCMP_ACT_NOTIFY", json!([]));

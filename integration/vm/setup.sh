@@ -3,12 +3,11 @@
 #
 # Everything comes from Debian packages of the mirror that this machine uses. Made once, under a minute; made again when
 # this script or guest/ changes. DIRECTORY is target/vm by default. Must be root: it makes a root file system.
-#   KERNEL=6.12 (or 6.1)   adds QEMU and that kernel of Debian's, for boot.sh --kernel
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
 dir=${1:-$here/../../target/vm}
 mkdir -p "$dir"; dir=$(cd "$dir" && pwd -P)
-kernel=${KERNEL:-}
+root=$dir/rootfs
 
 fail() { echo "vm/setup.sh: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "must be root"
@@ -31,73 +30,58 @@ unwanted="getty.target getty@tty1.service console-getty.service apt-daily.timer 
     dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount
     proc-sys-fs-binfmt_misc.automount remote-fs.target"
 
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
-[ -n "$mirror" ] || fail "apt has no mirror: run apt-get update"
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-
-# apt_of SUITE ARGUMENTS...   apt-get with the lists of another suite, kept apart from this machine's
-apt_of() {
-    suite=$1; shift
-    mkdir -p "$dir/apt/$suite/partial"
-    echo "deb [signed-by=$keyring] $mirror $suite main" > "$dir/apt/$suite.list"
-    (cd "$dir/apt" && apt-get -qq -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/apt/$suite.list" -o Dir::Etc::SourceParts=- \
-        -o Dir::State::Lists="$dir/apt/$suite" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= "$@")
-}
-# unpack SUITE PACKAGE DIRECTORY
-unpack() {
-    apt_of "$1" update
-    rm -f "$dir/apt/$2"_*.deb
-    apt_of "$1" download "$2"
-    dpkg-deb -x "$dir/apt/$2"_*.deb "$3"
-    rm -f "$dir/apt/$2"_*.deb
-}
+. "$here/apt.sh"
 
 # in_guest COMMAND...   runs a program of the guest's
-in_guest() { chroot "$dir/rootfs" "$@"; }
+in_guest() { chroot "$root" "$@"; }
 
 make_root() {
     echo "vm: making a Debian 13 guest in $dir" >&2
-    rm -rf "$dir/rootfs"
     mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "0"' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --include="$(echo $packages | tr ' ' ,)" trixie "$dir/rootfs" "deb [signed-by=$keyring] $mirror trixie main"
-    install -m 755 "$here/guest/init" "$here/guest/job" "$dir/rootfs/usr/local/sbin/"
-    install -m 644 "$here/guest/job.service" "$dir/rootfs/etc/systemd/system/"
-    units=$dir/rootfs/etc/systemd/system
+        --include="$(echo $packages | tr ' ' ,)" trixie "$root" "deb [signed-by=$keyring] $mirror trixie main"
+    install -m 755 "$here/guest/init" "$here/guest/job" "$root/usr/local/sbin/"
+    install -m 644 "$here/guest/job.service" "$root/etc/systemd/system/"
+    units=$root/etc/systemd/system
     mkdir -p "$units/multi-user.target.wants"
     ln -s ../job.service "$units/multi-user.target.wants/"
     ln -s /lib/systemd/system/multi-user.target "$units/default.target"
     for unit in $unwanted; do ln -sf /dev/null "$units/$unit"; done
-    echo guest > "$dir/rootfs/etc/hostname"
-    : > "$dir/rootfs/etc/fstab"
-    tr -d - < /proc/sys/kernel/random/uuid > "$dir/rootfs/etc/machine-id"
+    echo guest > "$root/etc/hostname"
+    : > "$root/etc/fstab"
+    tr -d - < /proc/sys/kernel/random/uuid > "$root/etc/machine-id"
     # The user of the rootless tests, whose systemd runs though nobody logs in.
     in_guest useradd --create-home --uid 1000 --shell /bin/sh tester
-    mkdir -p "$dir/rootfs/var/lib/systemd/linger"
-    : > "$dir/rootfs/var/lib/systemd/linger/tester"
+    mkdir -p "$root/var/lib/systemd/linger"
+    : > "$root/var/lib/systemd/linger/tester"
     # SELinux: the policy's container types, and a label on every file.
     in_guest semodule -n -i /usr/share/selinux/default/container.pp.bz2 2>/dev/null
     in_guest setfiles -F -e /proc -e /sys -e /dev /etc/selinux/default/contexts/files/file_contexts / > /dev/null 2>&1 || true
 }
 
+# Whoever runs a guest meanwhile keeps the files that he has open: each is replaced as a whole.
 make_uml() {
-    rm -rf "$dir/uml"
-    unpack sid user-mode-linux "$dir/uml"
+    unpack sid user-mode-linux "$root.uml"
+    mkdir -p "$root/usr/lib/modules" "$dir/lib"
+    cp -a "$root.uml/usr/lib/uml/modules/." "$root/usr/lib/modules/"
     # It is built against a newer libc than bookworm's: the guest's own serves.
-    cp "$dir/uml/usr/bin/linux.uml" "$dir/linux"
-    patchelf --set-interpreter "$dir/rootfs/lib64/ld-linux-x86-64.so.2" \
-        --set-rpath "$dir/rootfs/lib/x86_64-linux-gnu" "$dir/linux"
-    mkdir -p "$dir/rootfs/usr/lib/modules"
-    cp -a "$dir/uml/usr/lib/uml/modules/." "$dir/rootfs/usr/lib/modules/"
+    for file in lib64/ld-linux-x86-64.so.2 lib/x86_64-linux-gnu/libc.so.6; do
+        cp -L "$root/$file" "$dir/lib/new"
+        mv "$dir/lib/new" "$dir/lib/${file##*/}"
+    done
+    patchelf --set-interpreter "$dir/lib/ld-linux-x86-64.so.2" --set-rpath "$dir/lib" \
+        --output "$dir/linux.new" "$root.uml/usr/bin/linux.uml"
+    mv "$dir/linux.new" "$dir/linux"
 }
 
 wanted=$(cat "$here/setup.sh" "$here"/guest/init "$here"/guest/job "$here"/guest/job.service | sha256sum)
 if [ "$(cat "$dir/made" 2>/dev/null)" != "$wanted" ]; then
-    rm -f "$dir/made"
+    rm -rf "$dir/made" "$root" "$root.uml"
     "$here/../need.sh" mmdebstrap e2fsprogs patchelf debian-archive-keyring
     make_root
     make_uml
-    rm -f "$dir/rootfs.img"
-    mke2fs -q -t ext4 -O ^has_journal -m 0 -L root -d "$dir/rootfs" "$dir/rootfs.img" 4G
+    mke2fs -q -t ext4 -O ^has_journal -m 0 -L root -d "$root" "$dir/rootfs.new" 4G > /dev/null
+    mv "$dir/rootfs.new" "$dir/rootfs.img"
+    rm -rf "$root" "$root.uml"
     echo "$wanted" > "$dir/made"
 fi

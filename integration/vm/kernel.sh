@@ -1,0 +1,25 @@
+#!/bin/sh
+# kernel.sh 6.1|6.12 [DIRECTORY]   adds that kernel of Debian's to the guest of setup.sh, and QEMU to run it, for boot.sh --kernel.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd -P)
+version=$1
+dir=${2:-$here/../../target/vm}
+dir=$(cd "$dir" && pwd -P)
+case $version in 6.1) suite=bookworm ;; 6.12) suite=trixie ;; *) echo "kernel.sh: $version: 6.1 or 6.12" >&2; exit 2 ;; esac
+. "$here/apt.sh"
+
+# bookworm's own QEMU 7.2 makes guests panic now and then without KVM: trixie's, with trixie's libraries.
+if [ ! -d "$dir/qemu" ]; then
+    "$here/../need.sh" mmdebstrap
+    mmdebstrap --quiet --variant=extract --aptopt='APT::Install-Recommends "0"' --include=qemu-system-x86,libc6 \
+        trixie "$dir/qemu.new" "deb [signed-by=$keyring] $mirror trixie main"
+    mv "$dir/qemu.new" "$dir/qemu"
+fi
+# No initramfs: what the guest boots from is built into this kernel.
+if [ ! -f "$dir/vmlinuz-$version" ]; then
+    apt_of "$suite" apt-get update
+    package=$(apt_of "$suite" apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
+    unpack "$suite" "$package" "$dir/unpacked"
+    cp "$dir/unpacked"/boot/vmlinuz-"$version"* "$dir/vmlinuz-$version"
+    rm -rf "$dir/unpacked"
+fi
