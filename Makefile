@@ -53,9 +53,14 @@ managers: test-managers
 
 test: unit examples test-managers integration ## Everything
 
-bench-seccomp: ## Instructions, compile and load time of Docker's profile
+bench-seccomp: ## Instructions, compile and load time of Docker's and podman's profiles
 	@$(NEED) gcc libc6-dev libseccomp-dev
-	cargo test --locked --release --bin rt -- --ignored --nocapture bench_seccomp
+	@cargo test --quiet --locked --release --bin rt -- --ignored --nocapture --test-threads 1 bench_seccomp
+
+PROFILES ?= 9000
+seccomp-oracle: ## Our filters against libseccomp's, on PROFILES=9000 random profiles and the known ones
+	@$(NEED) gcc libc6-dev libseccomp-dev
+	@RT_SECCOMP_PROFILES=$(PROFILES) cargo test --quiet --locked --release --bin rt -- --nocapture plan::seccomp::oracle
 
 bench: build rootfs ## rt beside crun and runc, interleaved
 	@$(NEED) busybox-static crun runc strace python3
@@ -85,4 +90,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help build rootfs run examples unit integration spec-coverage test-vm conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help seccomp-oracle build rootfs run examples unit integration spec-coverage test-vm conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean

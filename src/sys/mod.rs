@@ -14,6 +14,8 @@ pub mod process;
 pub mod sched;
 pub mod seccomp;
 #[cfg(test)]
+mod seccomp_bench;
+#[cfg(test)]
 pub mod testing;
 pub mod tty;
 pub mod userns;

@@ -2,7 +2,7 @@
 //!
 //! Differences that are decisions of ours (docs/seccomp.md) are applied to libseccomp's answer, one by one and by
 //! name, in [`Judge::expect`]; everything else is a failure. `RT_SECCOMP_PROFILES` is the number of random
-//! profiles; 9000 make 23 million samples, and not much later libseccomp loops for ever.
+//! profiles; 9000 make 23 million samples, and not much later libseccomp loops for ever: more are not tried.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -194,6 +194,8 @@ struct Tally {
     stale: u64,
     /// Several rules hold, and libseccomp took another one.
     order: u64,
+    /// By decision: a rule with conditions for a call that a multiplexer hides. The model agrees with us.
+    hidden: u64,
     /// libseccomp mixed two rules up; the model agrees with us.
     mixed: u64,
     /// Profiles that libseccomp refuses for rules that contradict each other.
@@ -250,6 +252,11 @@ impl<'a> Judge<'a> {
             tally.order += 1;
             return;
         }
+        let is_multiplexer = facts.multiplexers.iter().any(|(multiplexer, _)| *multiplexer == number);
+        if ours != wanted && is_multiplexer && facts.hides_conditions {
+            tally.hidden += 1;
+            return;
+        }
         if ours != wanted && facts.model.libseccomp_mixes(number) {
             tally.mixed += 1;
             return;
@@ -298,6 +305,8 @@ struct Facts {
     multiplexers: Vec<(u32, u64)>,
     /// Arguments worth trying, by number.
     vectors: HashMap<u32, Vec<[u64; 6]>>,
+    /// Some rule compares the arguments of a call that a multiplexer hides: libseccomp compares the multiplexer's own.
+    hides_conditions: bool,
     /// Numbers that the installed libseccomp has no name for, and we have.
     newer_than_libseccomp: HashSet<u32>,
 }
@@ -327,7 +336,12 @@ impl Facts {
             let calls = (0..32u64).flat_map(|call| [call, call | (mask + 1), call | 1 << 40]);
             vectors.insert(*number, calls.map(|call| [call, 7, 7, 7, 7, 7]).collect());
         }
-        Self { model: Model::new(profile, arch), multiplexers, vectors, newer_than_libseccomp }
+        let hides_conditions = profile.syscalls().iter().flatten().any(|syscall| {
+            let mut calls = syscall.names().iter().filter_map(|name| Call::find(name));
+            !syscall.args().as_deref().unwrap_or_default().is_empty() && calls.any(|call| call.multiplexed().is_some())
+        });
+        let model = Model::new(profile, arch);
+        Self { model, multiplexers, vectors, hides_conditions, newer_than_libseccomp }
     }
 }
 
@@ -415,16 +429,75 @@ fn docker_and_podman_mean_the_same_as_with_libseccomp() {
     println!("{} samples, 0 differences", tally.samples);
 }
 
+/// Every operator at the edges of both halves, masks, several rules for a call, each action, each kind of default.
+#[test]
+fn profiles_by_hand_mean_the_same_as_with_libseccomp() {
+    const EDGES: [u64; 9] =
+        [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, 1 << 63, u64::MAX];
+    const OPERATORS: [&str; 7] = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
+    let arg = |index: u32, operator: &str, value: u64, datum: u64| serde_json::json!({ "index": index, "op": format!("SCMP_CMP_{operator}"), "value": value, "valueTwo": datum });
+    let rule = |names: &[&str], action: &str, args: Vec<serde_json::Value>| serde_json::json!({ "names": names, "action": format!("SCMP_ACT_{action}"), "args": args });
+    let mut profiles = Vec::new();
+    for default in ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "TRAP", "TRACE", "LOG"] {
+        let other = if default == "ALLOW" { "ERRNO" } else { "ALLOW" };
+        let mut rules = vec![
+            // Docker's, podman's and systemd's: clone without namespaces, personalities, socket families, ioctls.
+            rule(&["clone"], other, vec![arg(0, "MASKED_EQ", 0x7e02_0000, 0)]),
+            rule(&["socket"], other, vec![arg(0, "EQ", 1, 0)]),
+            rule(&["socket"], other, vec![arg(0, "EQ", 2, 0), arg(1, "MASKED_EQ", 0xf, 2)]),
+            rule(&["ioctl"], "NOTIFY", vec![arg(1, "EQ", 0x5412, 0)]),
+            rule(&["read", "write", "close"], other, vec![]),
+            rule(&["mount", "umount2"], "KILL_PROCESS", vec![]),
+            rule(&["ptrace", "keyctl", "bpf"], "NOTIFY", vec![]),
+        ];
+        rules.extend(
+            [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff]
+                .map(|domain| rule(&["personality"], other, vec![arg(0, "EQ", domain, 0)])),
+        );
+        profiles.push((default, rules));
+    }
+    for (at, operator) in OPERATORS.iter().enumerate() {
+        for edge in EDGES {
+            let args = vec![arg(at as u32 % 6, operator, edge, edge & 0x8000_0001_0000_0001)];
+            profiles.push(("ALLOW", vec![rule(&["lseek", "prctl"], "ERRNO", args)]));
+        }
+    }
+    let mut tally = Tally::default();
+    let mut random = Random(3);
+    for (default, rules) in &profiles {
+        let action = format!("SCMP_ACT_{default}");
+        let profile = serde_json::json!({ "defaultAction": action, "listenerPath": "/agent", "syscalls": rules });
+        let profile: LinuxSeccomp = serde_json::from_value(profile).expect("a profile");
+        for arches in [&["x86_64", "x86", "x32"][..], &["aarch64", "arm"], &["s390x"], &["mips64", "mips"]] {
+            let list: Vec<_> = arches.iter().map(|name| tests::arch(name)).collect();
+            judge(&profile, &list, &mut random, &mut tally);
+        }
+    }
+    assert_eq!(tally.refused, 0);
+    let Tally { samples, enosys, multiplexer, hidden, order, stale, mixed, .. } = tally;
+    println!(
+        "{} profiles by hand, {samples} samples, 0 differences; decided otherwise: {enosys} newer than the profile, \
+         {multiplexer} multiplexed with bits that the kernel ignores, {hidden} multiplexed with conditions, {order} where \
+         several rules hold; bugs of libseccomp: {stale} a stale accumulator, {mixed} two rules mixed up",
+        profiles.len()
+    );
+}
+
+/// libseccomp loops for ever not far behind.
+const MANY_PROFILES: u64 = 9000;
+
 #[test]
 fn random_profiles_mean_the_same_as_with_libseccomp() {
-    let count = std::env::var("RT_SECCOMP_PROFILES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let count = std::env::var("RT_SECCOMP_PROFILES").map_or(60, |text| text.parse().expect("a number"));
+    let count: u64 = count.min(MANY_PROFILES);
     let mut tally = Tally::default();
     for seed in 1..=count {
         let mut random = Random(seed * 0x9e37_79b9);
         let profile = random_profile(&mut random, seed % 2 == 0);
         judge(&profile, &random_arches(&mut random), &mut random, &mut tally);
     }
-    let Tally { samples, enosys, multiplexer, order, stale, mixed, refused } = tally;
+    let Tally { samples, enosys, multiplexer, order, stale, mixed, refused, hidden } = tally;
+    assert_eq!(hidden, 0, "random profiles have no such rules");
     println!(
         "{count} profiles ({refused} refused by libseccomp), {samples} samples, 0 differences; decided otherwise: \
          {enosys} newer than the profile, {multiplexer} multiplexed with bits that the kernel ignores, {order} where \

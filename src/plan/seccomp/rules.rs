@@ -40,25 +40,66 @@ pub(super) struct Entry {
     pub(super) alternatives: Vec<Vec<Condition>>,
 }
 
+/// A [`Verdict`] in four bytes, because there are hundreds of them: two bits say which, the others are the entry of
+/// the profile, or the place in [`Rules::conditional`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot(u32);
+
+impl Slot {
+    const UNNAMED: Slot = Slot(0);
+    const DEFAULT: Slot = Slot(1);
+
+    fn action(entry: usize) -> Slot {
+        Slot((entry as u32) << 2 | 2)
+    }
+
+    fn conditional(at: usize) -> Slot {
+        Slot((at as u32) << 2 | 3)
+    }
+
+    fn is_action(self) -> bool {
+        self.0 & 3 == 2
+    }
+
+    /// The place in [`Rules::conditional`].
+    fn as_conditional(self) -> Option<usize> {
+        (self.0 & 3 == 3).then_some((self.0 >> 2) as usize)
+    }
+}
+
 /// The rules of one architecture.
 pub(super) struct Rules {
     pub(super) arch: &'static Architecture,
     default: u32,
     /// By number, without the architecture's base.
-    numbers: Vec<Verdict>,
+    numbers: Vec<Slot>,
     /// Arm's private calls.
-    private: Vec<(u32, Verdict)>,
+    private: Vec<(u32, Slot)>,
+    /// The action of each entry of the profile that has come so far.
+    actions: Vec<u32>,
+    newest: Option<u32>,
     pub(super) conditional: Vec<Vec<Rule>>,
 }
 
 impl Rules {
     pub(super) fn new(arch: &'static Architecture, default: u32) -> Self {
-        // 600 is more than any architecture has yet.
-        Self { arch, default, numbers: vec![Verdict::Unnamed; 600], private: Vec::new(), conditional: Vec::new() }
+        Self {
+            arch,
+            default,
+            // More than most architectures have yet.
+            numbers: vec![Slot::UNNAMED; 480],
+            private: Vec::new(),
+            actions: Vec::new(),
+            newest: None,
+            conditional: Vec::new(),
+        }
     }
 
     /// Adds an entry for a call, under all the numbers by which it is reached.
     pub(super) fn add(&mut self, call: Call, entry: &Entry) {
+        if self.actions.len() <= entry.index {
+            self.actions.resize(entry.index + 1, entry.action);
+        }
         if let Some(number) = call.number(self.arch.column) {
             if entry.action == self.default {
                 self.name(number);
@@ -91,26 +132,30 @@ impl Rules {
 
     /// The verdict on a number, without its base.
     pub(super) fn verdict(&self, number: u32) -> Verdict {
-        match self.numbers.get(number as usize) {
-            Some(verdict) => *verdict,
-            None => self
-                .private
-                .iter()
-                .find(|(private, _)| *private == number)
-                .map_or(Verdict::Unnamed, |(_, verdict)| *verdict),
+        let private = || self.private.iter().find(|(private, _)| *private == number).map(|(_, slot)| *slot);
+        let slot = self.numbers.get(number as usize).copied().or_else(private);
+        self.decode(slot.unwrap_or(Slot::UNNAMED))
+    }
+
+    fn decode(&self, slot: Slot) -> Verdict {
+        match (slot.0 & 3, (slot.0 >> 2) as usize) {
+            (0, _) => Verdict::Unnamed,
+            (1, _) => Verdict::Default,
+            (2, entry) => Verdict::Action { action: self.actions[entry], entry },
+            (_, at) => Verdict::Conditional(at),
         }
     }
 
     /// Every number that the profile names, in order, without its base.
     pub(super) fn named(&self) -> impl Iterator<Item = (u32, Verdict)> + '_ {
-        let dense = self.numbers.iter().enumerate().map(|(number, verdict)| (number as u32, *verdict));
-        dense.chain(self.private.iter().copied()).filter(|(_, verdict)| *verdict != Verdict::Unnamed)
+        let dense = self.numbers.iter().enumerate().map(|(number, slot)| (number as u32, *slot));
+        let named = dense.chain(self.private.iter().copied()).filter(|(_, slot)| *slot != Slot::UNNAMED);
+        named.map(|(number, slot)| (number, self.decode(slot)))
     }
 
     /// The last number of the profile's knowledge: what is newer than that gets ENOSYS.
     pub(super) fn newest(&self) -> Option<u32> {
-        let island = self.arch.out_of_sequence();
-        self.named().map(|(number, _)| number).filter(|number| !island.contains(number)).last()
+        self.newest
     }
 
     /// Sorts out what overlaps; to be called once, after the last rule.
@@ -125,16 +170,16 @@ impl Rules {
     /// The profile knows the call, but has nothing to say beyond the default.
     fn name(&mut self, number: u32) {
         let slot = self.slot(number);
-        if *slot == Verdict::Unnamed {
-            *slot = Verdict::Default;
+        if *slot == Slot::UNNAMED {
+            *slot = Slot::DEFAULT;
         }
     }
 
     /// A rule without conditions: the first one stands, and any conditional one falls.
     fn decide(&mut self, number: u32, entry: &Entry) {
         let slot = self.slot(number);
-        if !matches!(slot, Verdict::Action { .. }) {
-            *slot = Verdict::Action { action: entry.action, entry: entry.index };
+        if !slot.is_action() {
+            *slot = Slot::action(entry.index);
         }
     }
 
@@ -145,27 +190,32 @@ impl Rules {
         let rule = Rule { action: entry.action, entry: entry.index, conditions };
         let next = self.conditional.len();
         let slot = self.slot(number);
-        match *slot {
-            Verdict::Action { .. } => {}
-            Verdict::Conditional(at) => self.conditional[at].push(rule),
-            Verdict::Unnamed | Verdict::Default => {
-                *slot = Verdict::Conditional(next);
+        if slot.is_action() {
+            return;
+        }
+        match slot.as_conditional() {
+            Some(at) => self.conditional[at].push(rule),
+            None => {
+                *slot = Slot::conditional(next);
                 self.conditional.push(vec![rule]);
             }
         }
     }
 
-    fn slot(&mut self, number: u32) -> &mut Verdict {
+    fn slot(&mut self, number: u32) -> &mut Slot {
+        if self.newest.is_none_or(|newest| newest < number) && !self.arch.out_of_sequence().contains(&number) {
+            self.newest = Some(number);
+        }
         if number < ARM_PRIVATE {
             let at = number as usize;
             if at >= self.numbers.len() {
-                self.numbers.resize(at + 1, Verdict::Unnamed);
+                self.numbers.resize(at + 1, Slot::UNNAMED);
             }
             return &mut self.numbers[at];
         }
         let known = self.private.iter().position(|(private, _)| *private == number);
         let at = known.unwrap_or_else(|| {
-            self.private.push((number, Verdict::Unnamed));
+            self.private.push((number, Slot::UNNAMED));
             self.private.len() - 1
         });
         &mut self.private[at].1

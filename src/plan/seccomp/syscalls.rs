@@ -1,6 +1,19 @@
 //! From the name of a system call to its number on each architecture.
+//!
+//! The table is taken apart at compile time: without a pointer in it, it is no work at the start of any command, and
+//! the columns of one machine lie close together.
 
 use super::table::{CALLS, COLUMNS, N};
+
+/// How many calls there are.
+const COUNT: usize = CALLS.len();
+/// All names, one behind the other.
+static NAMES: [u8; ENDS[COUNT] as usize] = names();
+/// Where each name begins in [`NAMES`], and the last one ends.
+static BEGINNINGS: [u16; COUNT + 1] = ENDS;
+const ENDS: [u16; COUNT + 1] = beginnings();
+/// The numbers, column by column.
+static NUMBERS: [[u16; COUNT]; COLUMNS.len()] = columns();
 
 /// A slot table of twice the number of names or more: most look-ups compare one name.
 const SLOTS: usize = 2048;
@@ -9,10 +22,10 @@ const FREE: u16 = u16::MAX;
 /// Where Arm's private calls begin; the table writes them as 0xf000 and up.
 pub(super) const ARM_PRIVATE: u32 = 0x0f_0000;
 
-/// Row of [`CALLS`] by hash of the name, filled by the compiler.
+/// Row of the table by hash of the name.
 static BY_NAME: [u16; SLOTS] = hash_table();
 /// The row's place in a multiplexer, by row.
-static MULTIPLEXED: [Option<Multiplexed>; CALLS.len()] = multiplexed_rows();
+static MULTIPLEXED: [Option<Multiplexed>; COUNT] = multiplexed_rows();
 
 /// One of the two system calls that hide others behind their first argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +72,7 @@ impl Call {
         loop {
             match BY_NAME[slot] {
                 FREE => return None,
-                row if CALLS[usize::from(row)].0 == name => return Some(Self(row)),
+                row if name_at(usize::from(row)) == name.as_bytes() => return Some(Self(row)),
                 _ => slot = (slot + 1) % SLOTS,
             }
         }
@@ -68,18 +81,18 @@ impl Call {
     /// Every known call, for tests and for people.
     #[cfg(test)]
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..CALLS.len()).map(|row| Self(row as u16))
+        (0..COUNT).map(|row| Self(row as u16))
     }
 
     /// The name, as the kernel's headers write it.
     #[cfg(test)]
     pub(super) fn name(self) -> &'static str {
-        CALLS[usize::from(self.0)].0
+        name_of_row(usize::from(self.0))
     }
 
     /// The number in a column of the table, without the architecture's base.
     pub(super) fn number(self, column: usize) -> Option<u32> {
-        match CALLS[usize::from(self.0)].1[column] {
+        match NUMBERS[column][usize::from(self.0)] {
             N => None,
             private @ 0xf000.. => Some(ARM_PRIVATE | u32::from(private & 0xfff)),
             number => Some(u32::from(number)),
@@ -94,10 +107,58 @@ impl Call {
 
 /// The name of the call with this number in a column, for people; slow.
 pub(super) fn name_of(column: usize, number: u32) -> Option<&'static str> {
-    (0..CALLS.len() as u16)
+    (0..COUNT as u16)
         .map(Call)
         .find(|call| call.number(column) == Some(number))
-        .map(|call| CALLS[usize::from(call.0)].0)
+        .map(|call| name_of_row(usize::from(call.0)))
+}
+
+fn name_of_row(row: usize) -> &'static str {
+    std::str::from_utf8(name_at(row)).expect("the table is ASCII")
+}
+
+fn name_at(row: usize) -> &'static [u8] {
+    &NAMES[usize::from(BEGINNINGS[row])..usize::from(BEGINNINGS[row + 1])]
+}
+
+const fn beginnings() -> [u16; COUNT + 1] {
+    let mut list = [0; COUNT + 1];
+    let mut row = 0;
+    while row < COUNT {
+        list[row + 1] = list[row] + CALLS[row].0.len() as u16;
+        row += 1;
+    }
+    list
+}
+
+const fn names() -> [u8; ENDS[COUNT] as usize] {
+    let mut all = [0; ENDS[COUNT] as usize];
+    let (mut row, mut end) = (0, 0);
+    while row < COUNT {
+        let name = CALLS[row].0.as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            all[end] = name[at];
+            end += 1;
+            at += 1;
+        }
+        row += 1;
+    }
+    all
+}
+
+const fn columns() -> [[u16; COUNT]; COLUMNS.len()] {
+    let mut columns = [[N; COUNT]; COLUMNS.len()];
+    let mut row = 0;
+    while row < COUNT {
+        let mut column = 0;
+        while column < COLUMNS.len() {
+            columns[column][row] = CALLS[row].1[column];
+            column += 1;
+        }
+        row += 1;
+    }
+    columns
 }
 
 /// The column of an architecture.
@@ -123,7 +184,7 @@ const fn hash(name: &[u8]) -> usize {
 const fn hash_table() -> [u16; SLOTS] {
     let mut slots = [FREE; SLOTS];
     let mut row = 0;
-    while row < CALLS.len() {
+    while row < COUNT {
         let mut slot = hash(CALLS[row].0.as_bytes()) % SLOTS;
         while slots[slot] != FREE {
             slot = (slot + 1) % SLOTS;
@@ -173,10 +234,10 @@ const IPCS: [(&str, u8); 12] = [
     ("shmctl", 24),
 ];
 
-const fn multiplexed_rows() -> [Option<Multiplexed>; CALLS.len()] {
-    let mut rows = [None; CALLS.len()];
+const fn multiplexed_rows() -> [Option<Multiplexed>; COUNT] {
+    let mut rows = [None; COUNT];
     let mut row = 0;
-    while row < CALLS.len() {
+    while row < COUNT {
         let name = CALLS[row].0.as_bytes();
         let mut at = 0;
         while at < SOCKETCALLS.len() {

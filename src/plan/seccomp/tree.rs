@@ -24,7 +24,7 @@ const MAX_WEIGHT: u32 = 64;
 enum Leaf {
     Return(u32),
     /// Rules of the architecture at the first place; the second is in its `conditional`.
-    Rules(usize, usize),
+    Rules(u8, u16),
 }
 
 /// Numbers from `first` to the next range's; the exceptions each have a leaf of their own.
@@ -32,7 +32,9 @@ enum Leaf {
 struct Range {
     first: u32,
     leaf: Leaf,
-    exceptions: Vec<(u32, Leaf)>,
+    exceptions: [Option<(u32, Leaf)>; MAX_EXCEPTIONS],
+    /// What all ranges before this one weigh, see [`middle`].
+    weight_before: u32,
 }
 
 /// Writes the program for these architectures, native first.
@@ -70,7 +72,8 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     fn emit(&mut self) -> Target {
-        let ranges = fold(&ranges(self.group, self.default));
+        let mut ranges = fold(&ranges(self.group, self.default));
+        weigh(&mut ranges);
         let entry = self.split(&ranges);
         self.asm.load(NUMBER, entry)
     }
@@ -78,7 +81,7 @@ impl Tree<'_> {
     fn split(&mut self, ranges: &[Range]) -> Target {
         if let [range] = ranges {
             let mut next = self.leaf(range.leaf);
-            for (number, leaf) in &range.exceptions {
+            for (number, leaf) in range.exceptions.iter().flatten() {
                 let yes = self.leaf(*leaf);
                 next = self.asm.branch(EQUAL, *number, yes, next);
             }
@@ -93,7 +96,7 @@ impl Tree<'_> {
     fn leaf(&mut self, leaf: Leaf) -> Target {
         let (member, at) = match leaf {
             Leaf::Return(value) => return Target::Return(value),
-            Leaf::Rules(member, at) => (member, at),
+            Leaf::Rules(member, at) => (usize::from(member), usize::from(at)),
         };
         if let Some((_, block)) = self.blocks.iter().find(|(known, _)| *known == leaf) {
             return *block;
@@ -183,7 +186,8 @@ fn ranges(group: &[&Rules], default: u32) -> Vec<(u32, Leaf)> {
             let leaf = match verdict {
                 Verdict::Unnamed | Verdict::Default => default,
                 Verdict::Action { action, .. } => Leaf::Return(action),
-                Verdict::Conditional(at) => Leaf::Rules(member, at),
+                // Fewer lists of rules than numbers, and fewer numbers than that.
+                Verdict::Conditional(at) => Leaf::Rules(member as u8, at as u16),
             };
             out.push(base + number, leaf);
             next = number + 1;
@@ -224,38 +228,45 @@ fn fold(ranges: &[(u32, Leaf)]) -> Vec<Range> {
             _ => false,
         };
         if !surrounded {
-            out.push(Range { first, leaf, exceptions: Vec::new() });
+            out.push(Range { first, leaf, exceptions: [None; MAX_EXCEPTIONS], weight_before: 0 });
             at += 1;
             continue;
         }
         let before = out.last_mut().expect("surrounded");
-        if before.exceptions.len() < MAX_EXCEPTIONS {
-            before.exceptions.push((first, leaf));
-        } else {
-            let leaf_around = before.leaf;
-            out.push(Range { first, leaf: leaf_around, exceptions: vec![(first, leaf)] });
+        match before.exceptions.iter_mut().find(|exception| exception.is_none()) {
+            Some(free) => *free = Some((first, leaf)),
+            None => {
+                let leaf_around = before.leaf;
+                let mut exceptions = [None; MAX_EXCEPTIONS];
+                exceptions[0] = Some((first, leaf));
+                out.push(Range { first, leaf: leaf_around, exceptions, weight_before: 0 });
+            }
         }
         at += 2;
     }
     out
 }
 
-/// Where to split: both sides as long for the kernel, which tries each number once, as can be.
-fn middle(ranges: &[Range]) -> usize {
-    let weight = |at: usize| match ranges.get(at + 1) {
-        Some(next) => (next.first - ranges[at].first).min(MAX_WEIGHT) + 1,
-        None => MAX_WEIGHT,
-    };
-    let total: u32 = (0..ranges.len()).map(weight).sum();
-    let mut left = 0;
-    for at in 1..ranges.len() {
-        let step = weight(at - 1);
-        if left + step > total / 2 {
-            // The nearer of the two boundaries around the half.
-            let nearer = if total / 2 - left < left + step - total / 2 { at - 1 } else { at };
-            return nearer.clamp(1, ranges.len() - 1);
+/// Sums up how long each range is for the kernel, which tries each number once.
+fn weigh(ranges: &mut [Range]) {
+    let mut sum = 0;
+    for at in 0..ranges.len() {
+        ranges[at].weight_before = sum;
+        if let Some(next) = ranges.get(at + 1) {
+            sum += (next.first - ranges[at].first).min(MAX_WEIGHT) + 1;
         }
-        left += step;
     }
-    ranges.len() - 1
+}
+
+/// Where to split: both sides as long for the kernel as can be. The last range weighs the same wherever it ends.
+fn middle(ranges: &[Range]) -> usize {
+    let left_of = |at: usize| ranges[at].weight_before - ranges[0].weight_before;
+    let half = (left_of(ranges.len() - 1) + MAX_WEIGHT) / 2;
+    let at = ranges.partition_point(|range| range.weight_before - ranges[0].weight_before <= half);
+    if at == ranges.len() {
+        return at - 1;
+    }
+    // The nearer of the two boundaries around the half.
+    let nearer = if half - left_of(at - 1) < left_of(at) - half { at - 1 } else { at };
+    nearer.clamp(1, ranges.len() - 1)
 }
