@@ -132,8 +132,16 @@ fn a_real_cgroup_has_numbers() {
         return skip("needs memory and pids");
     }
     testbed.spawn("i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done; exec sleep 100");
-    let stats = serde_json::to_value(Stats::read(testbed.paths())).unwrap();
-    assert_eq!(stats["pids"], json!({"current": 1, "limit": 17}));
-    assert!(stats["memory"]["usage"]["usage"].as_u64().unwrap() > 0, "{stats:#}");
-    assert!(stats["cpu"]["usage"]["total"].as_u64().unwrap() > 0, "{stats:#}");
+    // The shell may not have begun, and small amounts are not charged at once.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    loop {
+        let stats = serde_json::to_value(Stats::read(testbed.paths())).unwrap();
+        assert_eq!(stats["pids"], json!({"current": 1, "limit": 17}));
+        let used = |pointer: &str| stats.pointer(pointer).and_then(Value::as_u64).unwrap();
+        if used("/memory/usage/usage") > 0 && used("/cpu/usage/total") > 0 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{stats:#}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
