@@ -84,7 +84,7 @@ def main():
     print("/// Sorted by name. A number leaves out the base of its architecture (x32's bit, 4000 and so on of MIPS);")
     print("/// 0xf000 and up are Arm's private calls.")
     print("#[rustfmt::skip]")
-    print(f"pub(super) const CALLS: [(&str, [u16; {len(ARCHS)}]); {len(names)}] = [")
+    print(f"pub(super) static CALLS: [(&str, [u16; {len(ARCHS)}]); {len(names)}] = [")
     for name in names:
         row = ",".join(str(columns[a][name]) if name in columns[a] else "N" for a in ARCHS)
         print(f'    ("{name}", [{row}]),')

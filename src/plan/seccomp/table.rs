@@ -28,7 +28,7 @@ pub(super) const N: u16 = u16::MAX;
 /// Sorted by name. A number leaves out the base of its architecture (x32's bit, 4000 and so on of MIPS);
 /// 0xf000 and up are Arm's private calls.
 #[rustfmt::skip]
-pub(super) const CALLS: [(&str, [u16; 18]); 518] = [
+pub(super) static CALLS: [(&str, [u16; 18]); 518] = [
     ("_llseek", [140,N,N,140,N,N,140,140,N,N,140,140,140,140,N,140,N,140]),
     ("_newselect", [142,N,N,142,N,N,142,142,22,22,142,142,142,142,N,142,N,142]),
     ("_sysctl", [149,156,N,149,N,N,149,153,152,152,149,149,149,149,N,149,149,149]),
