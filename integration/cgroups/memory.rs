@@ -94,6 +94,27 @@ fn the_check_lets_a_fitting_limit_through() {
     holds(&container, "memory", ("memory.limit_in_bytes", "67108864"), ("memory.max", "67108864"));
 }
 
+/// "If enabled (`true`), runtime MAY check if a new memory limit is lower than the current usage, and MUST reject the new
+/// limit": on v1 the kernel does it; on v2 nobody would, and the container would be killed.
+#[test]
+fn a_limit_below_the_usage_is_rejected() {
+    need_controller!("memory");
+    only_rt!(); // runc 1.1 and crun 1.8 do not know it
+    let mut limits = json!({ "limit": 64 << 20 });
+    if cgroups::is_v1("memory") {
+        limits["swappiness"] = json!(0); // or the kernel makes room
+    }
+    let script = "dd if=/dev/zero of=/dev/shm/used bs=1M count=16 2>/dev/null; echo up; sleep 1000";
+    let container = Container::new(Bundle::sh(script).set("/linux/resources", json!({ "memory": limits })));
+    container.launch().until_output("up");
+    let document = container.bundle.beside("resources.json");
+    std::fs::write(&document, r#"{ "memory": { "limit": 4194304, "checkBeforeUpdate": true } }"#).unwrap();
+    let update = container.call(&["update", "--resources", document.to_str().unwrap(), &container.id]);
+    update.refused_with(&["/memory/limit"]);
+    holds(&container, "memory", ("memory.limit_in_bytes", "67108864"), ("memory.max", "67108864"));
+    assert_eq!(container.status(), "running");
+}
+
 /// "`kernel` - sets hard limit for kernel memory", NOT RECOMMENDED: part of the limit since Linux 5.4, and "`kernelTCP`"
 /// on v2 too. Asking for one is warned about.
 #[test]

@@ -284,8 +284,8 @@ fn a_refused_limit_changes_nothing() {
     only_rt!(); // others leave a half of it
     let container = launched(json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 50 } }));
     let refused =
-        json!({ "memory": { "limit": 128 << 20 }, "pids": { "limit": 20 }, "cpu": { "cpus": "4095", "shares": 512 } });
-    update(&container, &refused).refused_with(&["nothing is changed", "/cpu/cpus"]);
+        json!({ "memory": { "limit": 128 << 20 }, "pids": { "limit": 20 }, "cpu": { "quota": 1, "shares": 512 } });
+    update(&container, &refused).refused_with(&["nothing is changed", "/cpu/quota"]);
     holds(&container, "memory", ("memory.limit_in_bytes", "67108864"), ("memory.max", "67108864"));
     holds(&container, "pids", ("pids.max", "50"), ("pids.max", "50"));
     holds(&container, "cpu", ("cpu.shares", "1024"), ("cpu.weight", "100"));
