@@ -72,6 +72,14 @@ image() {
 # has VERB   whether the runtime knows a command
 has() { "$runtime" "$1" --help > /dev/null 2>&1; }
 
+# unseen_hierarchy   whether this machine has a v1 hierarchy that nobody mounts: containerd's metrics stop there
+unseen_hierarchy() {
+    cut -d: -f2 /proc/self/cgroup | while read -r controllers; do
+        case $controllers in ''|*=*) continue ;; esac
+        grep -qE "cgroup rw(,[a-z_]+)*,${controllers%%,*}(,|$)" /proc/self/mountinfo || echo "$controllers"
+    done | grep .
+}
+
 # Nothing of a container may be left: no state, no cgroup of its own, no mount of its root.
 expect_nothing_left() {
     left=$(find "/run/$runtime_name" -mindepth 2 -maxdepth 2 -name state.json 2>/dev/null || true)

@@ -42,14 +42,6 @@ ip route add default via 10.111.0.1
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 'nameserver 10.111.0.1' > /etc/resolv.conf
 
-# containerd believes a container to be nowhere when it is in a v1 hierarchy that nobody has mounted.
-[ "$CGROUP_VIEW" = v2 ] || cut -d: -f2 /proc/self/cgroup | while read -r controllers; do
-    case $controllers in ''|*=*) continue ;; esac
-    [ -d "/sys/fs/cgroup/${controllers%%,*}" ] || [ -d "/sys/fs/cgroup/$controllers" ] && continue
-    mkdir "/sys/fs/cgroup/$controllers"
-    mount -t cgroup -o "$controllers" cgroup "/sys/fs/cgroup/$controllers"
-done
-
 mount --make-rshared /
 export XDG_RUNTIME_DIR=/run/user/0 PATH=/usr/sbin:/usr/bin:/sbin:/bin   # Debian's managers, and no others
 cd /
