@@ -47,6 +47,7 @@ test-vm: build ## The end-to-end tests in guests: cgroup v2, rootless, AppArmor,
 
 test-managers: build ## podman, buildah, Docker, Swarm, containerd and its pods over rt
 	@$(NEED) busybox-static iproute2 procps util-linux $(MANAGERS)
+	@integration/criu.sh
 	@RUNTIME=$(RUNTIME) integration/managers/all.sh $(MANAGER)
 
 managers: test-managers

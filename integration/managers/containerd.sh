@@ -62,11 +62,20 @@ else
 fi
 if has checkpoint && criu check > /dev/null 2>&1; then
     run -d $box counter sh -c 'i=0; while :; do i=$((i + 1)); echo $i > /count; sleep 0.05; done'
-    expect 'checkpoint' 0 '*' ctr task checkpoint --exit --image-path /tmp/checkpoint counter
-    soon printed STOPPED task counter
-    expect 'restore' 0 '*' ctr task start --detach --checkpoint /tmp/checkpoint counter
-    expect_soon 'it counts on' 'RUNNING' task counter
-    ctr task kill -s KILL counter; soon printed STOPPED task counter; ctr task delete counter > /dev/null || true; ctr container rm counter
+    count() { ctr task exec --exec-id c1 "$1" cat /count; }
+    soon count counter
+    expect 'checkpoint, left running' 0 '' ctr task checkpoint --image-path /tmp/checkpoint counter
+    expect 'it still runs' 0 'RUNNING' task counter
+    expect 'checkpoint to an image' 0 '*' ctr container checkpoint --task --rw --image counter localhost/counted:latest
+    before=$(count counter)
+    ctr task kill -s KILL counter; soon printed STOPPED task counter; ctr task delete counter > /dev/null 2>&1 || true; ctr container rm counter
+    expect 'restore' 0 '*' ctr container restore --live --rw restored localhost/counted:latest
+    expect 'it runs again' 0 'RUNNING' task restored
+    sleep 0.5
+    expect 'it counts on' 0 yes sh -c "[ $(count restored) -gt 5 ] && [ $(count restored) -lt $((before + 1000)) ] && echo yes"
+    first=$(count restored)
+    expect_soon 'and on' yes sh -c "[ \$(ctr task exec --exec-id c2 restored cat /count) -gt $first ] && echo yes"
+    ctr task kill -s KILL restored; soon printed STOPPED task restored; ctr task delete restored > /dev/null 2>&1 || true; ctr container rm restored
 else
     skip 'checkpoint and restore' "$runtime_name has no checkpoint, or CRIU does not work here"
 fi

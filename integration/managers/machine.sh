@@ -43,6 +43,6 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 'nameserver 10.111.0.1' > /etc/resolv.conf
 
 mount --make-rshared /
-export XDG_RUNTIME_DIR=/run/user/0 PATH=/usr/sbin:/usr/bin:/sbin:/bin   # Debian's managers, and no others
+export XDG_RUNTIME_DIR=/run/user/0 PATH=$here/target/criu:/usr/sbin:/usr/bin:/sbin:/bin   # Debian's managers, and a criu for new kernels
 cd /
 exec "$@"

@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use super::attributes;
 use super::prepare::HOST;
 use super::resolve::{self, Missing, Symlinks};
-use crate::plan::rootfs::{MountKind, MountPlan, Propagation, PropagationKind, RootfsPlan};
+use crate::plan::rootfs::{MountKind, MountPlan, PropagationKind, RootfsPlan};
 use crate::sys::mount::{AT_RECURSIVE, MountAttr, OPEN_TREE_CLONE, mount_setattr, move_mount_to_path, open_tree};
 
 /// Makes the places of the mounts where they are missing, as on a root file system that never had a container.
@@ -47,6 +47,9 @@ pub fn make_mount_points(plan: &RootfsPlan) -> anyhow::Result<()> {
 
 /// Makes the root a mount of its own, and everything private to this mount namespace, which must not be the host's.
 ///
+/// Where the machine's mounts are shared the root is a slave of theirs, as that of the container was when it was
+/// checkpointed: CRIU gives the restored root the same master, and cannot take one from a private mount.
+///
 /// # Errors
 /// As mount_setattr(2) and open_tree(2).
 pub fn make_root_a_mount(root: &Path) -> anyhow::Result<()> {
@@ -56,7 +59,5 @@ pub fn make_root_a_mount(root: &Path) -> anyhow::Result<()> {
     let path = CString::new(root.join("").as_os_str().as_bytes())?;
     let object = || format!("config.json: /root/path: {}", root.display());
     let tree = open_tree(HOST, &path, OPEN_TREE_CLONE | AT_RECURSIVE).with_context(object)?;
-    let private = Propagation { kind: PropagationKind::Private, recursive: false };
-    attributes::set_propagation(tree.as_fd(), private).with_context(object)?;
     move_mount_to_path(tree.as_fd(), HOST, &path).with_context(object)
 }
