@@ -45,6 +45,10 @@ test-vm: build ## The end-to-end tests in guests: cgroup v2, rootless, AppArmor,
 	@$(NEED) gcc libc6-dev libseccomp-dev e2fsprogs
 	@RUNTIME=$(RUNTIME) integration/vm/test.sh $(MODE)
 
+conformance: build ## The programs of a built runtime-tools, RUNTIME_TOOLS=DIR; VIEW=v1, v2 or selinux for one view
+	@$(NEED) busybox-static iproute2 procps util-linux gcc libc6-dev libseccomp-dev e2fsprogs
+	@RUNTIME=$(RUNTIME) RUNTIME_TOOLS=$(or $(RUNTIME_TOOLS),$(error RUNTIME_TOOLS=DIR: see docs/conformance.md)) integration/conformance/run.sh $(VIEW)
+
 test-managers: build ## podman, buildah, Docker, Swarm, containerd and its pods over rt
 	@$(NEED) busybox-static iproute2 procps util-linux $(MANAGERS)
 	@integration/criu.sh
