@@ -1,12 +1,11 @@
 //! `events`: statistics as runc prints them, lack of memory, and an end with the container.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Child;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::runtime::eventually;
 use crate::harness::{Bundle, Container, Kind, cgroups, runtime};
 
 /// Leaves the test for a runtime that has no such command.
@@ -18,39 +17,42 @@ macro_rules! need_events {
     };
 }
 
-/// `events` in the background, and its lines.
+/// `events` in the background, and the file that it writes.
 struct Watching {
     child: Child,
-    lines: Receiver<Value>,
+    file: std::path::PathBuf,
+    seen: usize,
 }
 
 impl Watching {
     fn begin(container: &Container, flags: &[&str]) -> Watching {
+        let file = container.home.path().join("events");
         let mut command = container.command();
-        command.arg("events").args(flags).arg(&container.id).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let event = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                if sender.send(event).is_err() {
-                    break;
-                }
-            }
-        });
-        Watching { child, lines }
+        command.arg("events").args(flags).arg(&container.id).stdout(std::fs::File::create(&file).unwrap());
+        Watching { child: command.spawn().unwrap(), file, seen: 0 }
+    }
+
+    /// All events so far.
+    fn all(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
     }
 
     /// The next event of this kind.
     #[track_caller]
-    fn next(&self, kind: &str) -> Value {
-        loop {
-            let event = self.lines.recv_timeout(Duration::from_secs(20)).expect("an event");
-            if event["type"] == kind {
-                return event;
-            }
-        }
+    fn next(&mut self, kind: &str) -> Value {
+        let mut found = None;
+        eventually(&format!("an event {kind:?}"), || {
+            let all = self.all();
+            let place = all.iter().skip(self.seen).position(|event| event["type"] == kind);
+            found = place.map(|place| {
+                self.seen += place + 1;
+                all[self.seen - 1].clone()
+            });
+            found.is_some()
+        });
+        found.expect("it was found")
     }
 
     /// Waits for its end.
@@ -72,6 +74,7 @@ impl Container {
 #[test]
 fn statistics_are_printed_once() {
     need_events!();
+    need_cgroup!();
     let bundle = Bundle::sh("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exec sleep 1000").limited();
     let container = Container::new(bundle);
     container.launch();
@@ -114,11 +117,15 @@ fn statistics_follow_what_the_container_does() {
 fn pressure_is_told_on_v2() {
     only_rt!(); // newer than Debian's runc
     let unified = cgroups::hierarchies().into_iter().all(|hierarchy| hierarchy.v2);
-    if !unified || std::fs::read_to_string("/sys/fs/cgroup/runner/memory.pressure").is_err() {
-        skip!("no pressure of cgroups here");
+    if !unified {
+        skip!("cgroup v1 measures no pressure");
     }
+    need_controller!("memory");
     let container = Container::new(Bundle::sleeping());
     container.launch();
+    if container.cgroup_file("memory", "memory.pressure").is_none_or(|text| text.is_empty()) {
+        skip!("this kernel measures no pressure");
+    }
     let event = container.stats();
     for resource in ["cpu", "memory", "blkio"] {
         assert!(event["data"][resource]["psi"]["some"]["total"].is_u64(), "{resource}: {event:#}");
@@ -131,7 +138,7 @@ fn events_come_at_intervals_until_the_container_ends() {
     need_events!();
     let container = Container::new(Bundle::sleeping());
     container.launch();
-    let watching = Watching::begin(&container, &["--interval", "100ms"]);
+    let mut watching = Watching::begin(&container, &["--interval", "100ms"]);
     for _ in 0..3 {
         assert_eq!(watching.next("stats")["id"], container.id.as_str());
     }
@@ -147,7 +154,8 @@ fn nothing_is_printed_before_the_first_interval() {
     let container = Container::new(Bundle::sleeping());
     container.launch();
     let watching = Watching::begin(&container, &["--interval=1h"]);
-    assert!(watching.lines.recv_timeout(Duration::from_millis(300)).is_err());
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(watching.all(), [] as [Value; 0]);
     container.stop();
     container.delete().ok();
     assert_eq!(watching.end(), 0);
@@ -161,7 +169,7 @@ fn lack_of_memory_is_told() {
     let limits = json!({ "limit": 32 << 20, "swap": 32 << 20 });
     let container = Container::new(Bundle::sleeping().set("/linux/resources/memory", limits));
     container.launch();
-    let watching = Watching::begin(&container, &["--interval", "100ms"]);
+    let mut watching = Watching::begin(&container, &["--interval", "100ms"]);
     watching.next("stats");
     let outcome = container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=96M", "count=1"]);
     assert_eq!(outcome.code, 137, "{outcome:?}");
@@ -180,7 +188,7 @@ fn lack_of_memory_that_ends_the_container_is_told() {
     let limits = json!({ "limit": 32 << 20, "swap": 32 << 20 });
     let container = Container::new(bundle.set("/linux/resources/memory", limits));
     container.launch();
-    let watching = Watching::begin(&container, &[]);
+    let mut watching = Watching::begin(&container, &[]);
     watching.next("oom");
     assert_eq!(watching.end(), 0);
 }

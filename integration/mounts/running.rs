@@ -13,6 +13,7 @@ macro_rules! need_mounts {
         if runtime().kind != Kind::Rt {
             skip!("a command of newer runtimes");
         }
+        need_root!("enter a container with what the host has");
     };
 }
 
