@@ -161,8 +161,11 @@ fn complete_memory(base: LinuxMemory, mut given: LinuxMemory, file: &'static str
     given
 }
 
-/// The kernel refuses shares for an idle cgroup, and forgets them.
+/// The kernel refuses shares for an idle cgroup, and forgets them; systemd forgets the period when there is no quota.
 fn complete_cpu(base: LinuxCpu, mut given: LinuxCpu) -> LinuxCpu {
+    if given.quota().is_some_and(|quota| quota != 0) && given.period().is_none_or(|period| period == 0) {
+        given.set_period(base.period());
+    }
     let (was_idle, has_shares) = (base.idle() == Some(1), given.shares().is_some_and(|shares| shares != 0));
     if was_idle && given.idle().is_none() && has_shares {
         given.set_idle(Some(1));
@@ -256,6 +259,12 @@ mod tests {
                 "cpu.idle=0 cpu.weight=59",
             ),
             (r#"{"cpu":{"idle":1}}"#, r#"{"cpu":{"shares":512}}"#, "cpu.idle=1", "cpu.idle=1"),
+            (
+                r#"{"cpu":{"quota":-1,"period":200000}}"#,
+                r#"{"cpu":{"quota":5000,"period":0}}"#,
+                "cpu.cfs_period_us=200000 cpu.cfs_quota_us=5000",
+                "cpu.max=5000_200000",
+            ),
             (swapping, r#"{"memory":{"limit":0,"swap":0},"cpu":{"shares":0,"cpus":""}}"#, "", ""),
         ] {
             assert_eq!(planned(base, given, &v1()), on_v1, "{base} {given}");
