@@ -65,7 +65,7 @@ bench-seccomp: ## Instructions, compile and load time of Docker's and podman's p
 PROFILES ?= 9000
 seccomp-oracle: ## Our filters against libseccomp's, on PROFILES=9000 random profiles and the known ones
 	@$(NEED) gcc libc6-dev libseccomp-dev
-	@RT_SECCOMP_PROFILES=$(PROFILES) cargo test --quiet --locked --release --bin rt -- --nocapture plan::seccomp::oracle
+	@RT_SECCOMP_PROFILES=$(PROFILES) cargo test --quiet --locked --bin rt -- --nocapture plan::seccomp::oracle
 
 bench: build rootfs ## rt beside crun and runc, interleaved
 	@$(NEED) busybox-static crun runc strace python3
