@@ -42,6 +42,7 @@ fn the_same_path_is_the_same_place() {
 #[test]
 fn a_cgroup_that_is_used_or_frozen_is_refused() {
     need_cgroup!();
+    need_cgroupfs!();
     only_rt!(); // crun 1.8 and runc 1.1 take some
     let first = Container::new(Bundle::sleeping());
     first.launch();
@@ -74,6 +75,7 @@ fn a_cgroup_that_is_used_or_frozen_is_refused() {
 /// climbs (`commands::flags`), one that no file can have.
 #[test]
 fn an_impossible_path_is_refused() {
+    need_cgroupfs!();
     only_rt!();
     for path in ["/", "/.", "//", "/a\nb", "a\0b"] {
         let container = Container::new(Bundle::args(&["true"]).set("/linux/cgroupsPath", json!(path)));

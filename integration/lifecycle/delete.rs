@@ -133,6 +133,7 @@ fn two_deletes_at_once_agree() {
 /// that was there before stays.
 #[test]
 fn a_cgroup_that_was_there_stays() {
+    need_cgroupfs!();
     only_rt!(); // runc and crun remove it
     let container = Container::new(Bundle::args(&["true"]).limited());
     let mut made = Vec::new();

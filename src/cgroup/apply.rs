@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use nix::errno::Errno;
 
 use super::patience::Patience;
-use super::{Cgroup, devices, file, systemd};
+use super::{Cgroup, devices, file, unit};
 use crate::host::cgroup::Version;
 use crate::plan::cgroup::{CpuMax, MemoryCheck, OnMissing, ResourcePlan, ResourceWrite, properties_of};
 
@@ -42,7 +42,7 @@ pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
     match &cgroup.paths.unit {
         Some(unit) if !properties.is_empty() => {
             // What the kernel refuses, systemd is not told at all; what systemd rounds is written again.
-            systemd::update(unit, &properties)?;
+            unit::update(unit, &properties)?;
             apply_writes(cgroup, resources)
         }
         _ => Ok(()),

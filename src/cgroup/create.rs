@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
 use super::join::JoinFds;
-use super::systemd::{self, Start, Systemd};
-use super::{CgroupPaths, Unit, controllers, delegate, devices, file, freeze};
+use super::systemd::{Start, Systemd};
+use super::{CgroupPaths, Unit, controllers, delegate, devices, file, freeze, unit};
 use crate::host::cgroup::Layout;
 use crate::plan::cgroup::{CgroupPlan, ResourcePlan};
 
@@ -76,14 +76,24 @@ impl Cgroup {
         self.joins.join_self()
     }
 
+    /// Names the unit that will be asked for, for the state: the runtime could be killed while systemd is at work.
+    pub fn ask_for_unit(&mut self, plan: &CgroupPlan, description: String) {
+        if let (Some(scope), Some(systemd)) = (&plan.scope, &self.systemd) {
+            self.paths.unit = Some(Unit::asked(scope, systemd.user_bus.clone(), description));
+        }
+    }
+
     /// Has systemd start the unit of the container with its init in it; on v2 only now there is a cgroup.
     ///
     /// # Errors
     /// What systemd says, or that it says nothing; and what could not be made in the unit's cgroup.
     pub fn start_unit(&mut self, plan: &CgroupPlan, pid: i32, layout: &Layout) -> anyhow::Result<()> {
-        let (Some(scope), Some(mut systemd)) = (&plan.scope, self.systemd.take()) else { return Ok(()) };
-        let mut unit = Unit { name: scope.unit.clone(), user_bus: systemd.user_bus.clone(), ..Unit::default() };
-        match systemd.start(scope, pid) {
+        let (Some(scope), Some(mut systemd), Some(mut unit)) =
+            (&plan.scope, self.systemd.take(), self.paths.unit.take())
+        else {
+            return Ok(());
+        };
+        match systemd.start(scope, &unit.description, pid) {
             Start::Done => {}
             Start::Refused(error) => return Err(error),
             Start::Unknown(error) => {
@@ -97,11 +107,10 @@ impl Cgroup {
         if scope.is_slice() {
             let inside = systemd.slice_directory(&unit.name)?;
             let tree = layout.unified().context("a container in a slice needs cgroup v2")?;
-            systemd::move_process(&tree.mount.join(inside), pid)?;
+            unit::move_process(&tree.mount.join(inside), pid)?;
         }
-        unit.directory = systemd::locate(pid, &unit.name, layout)?;
-        unit.inode =
-            systemd::inode_of(&unit.directory).with_context(|| format!("stat {}", unit.directory.display()))?;
+        unit.directory = unit::locate(pid, &unit.name, layout)?;
+        unit.inode = unit::inode_of(&unit.directory).with_context(|| format!("stat {}", unit.directory.display()))?;
         let mut directory = unit.directory.clone();
         self.paths.unit = Some(unit);
         if !matches!(layout, Layout::Unified(_)) {
@@ -112,7 +121,7 @@ impl Cgroup {
             controllers::enable(&directory, unified, &plan.resources)?;
         }
         if let Some(name) = &scope.subgroup {
-            directory = systemd::make_subgroup(&directory, name, pid)?;
+            directory = unit::make_subgroup(&directory, name, pid)?;
             self.paths.v2 = Some(directory.clone());
         }
         if let Some(name) = &scope.delegated {
@@ -151,8 +160,8 @@ impl Cgroup {
         let made = std::mem::take(&mut self.made);
         let mut own = self.paths.clone();
         let stopped = match own.unit.take() {
-            Some(unit) if unit.inode == 0 => systemd::stop_unknown(&unit),
-            Some(unit) => systemd::stop(&unit),
+            Some(unit) if unit.is_only_asked() => unit::stop_unknown(&unit),
+            Some(unit) => unit::stop(&unit),
             None => Ok(()),
         };
         own.v1.retain(|(_, directory)| made.contains(directory));

@@ -16,6 +16,7 @@ mod stats;
 mod systemd;
 #[cfg(test)]
 mod testbed;
+mod unit;
 mod update;
 
 pub use crate::plan::cgroup::{CgroupPaths, Unit};
@@ -26,5 +27,5 @@ pub use kill::{kill_all, pids};
 pub use oom::OomWatch;
 pub use remove::{remove, remove_except};
 pub use stats::Stats;
-pub use systemd::attach;
+pub use unit::attach;
 pub use update::{Undo, update};

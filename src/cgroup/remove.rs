@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use nix::errno::Errno;
 
 use super::patience::Patience;
-use super::{CgroupPaths, file, kill, systemd};
+use super::{CgroupPaths, file, kill, unit};
 
 /// How long dying processes may take to leave.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -30,11 +30,11 @@ pub fn remove(paths: &CgroupPaths) -> anyhow::Result<()> {
 pub fn remove_except(paths: &CgroupPaths, kept: &[PathBuf]) -> anyhow::Result<()> {
     let mut faults = Vec::new();
     if let Some(unit) = &paths.unit {
-        if !unit.is_there() && paths.v1.is_empty() {
+        if !unit.is_only_asked() && !unit.is_there() && paths.v1.is_empty() {
             // It has ended with its last process; a cgroup of this name would be somebody else's.
             return Ok(());
         }
-        faults.extend(systemd::stop(unit).err());
+        faults.extend(unit::stop(unit).err());
     }
     let mut patience = Patience::new(LIMIT);
     // What a unit leaves: it has a cgroup below it sometimes, or systemd did not answer.

@@ -2,28 +2,23 @@
 //!
 //! As root it is systemd's own socket, so that no bus stands in between; for users it is their bus.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use nix::errno::Errno;
 
-use super::{CgroupPaths, Unit, file};
+use super::Unit;
 use crate::dbus::{Address, Call, CallError, Connection};
-use crate::host::cgroup::Layout;
 use crate::plan::cgroup::{Manager, Property, ScopePlan, Value};
 
 /// How long systemd may take for one unit. On a crowded machine it has been seen to need more than ten seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may take to undo what it was asked for, when that has failed already.
-const UNDO_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 const PRIVATE_SOCKET: &str = "/run/systemd/private";
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 const NAME: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-const OBJECT: &str = "/org/freedesktop/systemd1";
+pub(super) const OBJECT: &str = "/org/freedesktop/systemd1";
 
 /// A connection to systemd.
 #[derive(Debug)]
@@ -56,7 +51,7 @@ impl Systemd {
         }
     }
 
-    fn open_of(unit: &Unit, patience: Duration) -> anyhow::Result<Systemd> {
+    pub(super) fn open_of(unit: &Unit, patience: Duration) -> anyhow::Result<Systemd> {
         match &unit.user_bus {
             None => Systemd::open_system(patience),
             Some(address) => Systemd::open_user(address, patience),
@@ -106,11 +101,11 @@ impl Systemd {
         enter().map(drop).map_err(anyhow::Error::from).context("D-Bus")
     }
 
-    fn call(&mut self, member: &str, arguments: Vec<Value>) -> Result<Vec<String>, CallError> {
+    pub(super) fn call(&mut self, member: &str, arguments: Vec<Value>) -> Result<Vec<String>, CallError> {
         self.connection.call(&Call { destination: NAME, path: OBJECT, interface: MANAGER, member, arguments })
     }
 
-    fn property(&mut self, path: &str, interface: &str, name: &str) -> Result<String, CallError> {
+    pub(super) fn property(&mut self, path: &str, interface: &str, name: &str) -> Result<String, CallError> {
         let answer = self.connection.call(&Call {
             destination: NAME,
             path,
@@ -134,10 +129,10 @@ impl Systemd {
     }
 
     /// Starts the unit with the process in it, and waits until that is done.
-    pub fn start(&mut self, plan: &ScopePlan, pid: i32) -> Start {
+    pub fn start(&mut self, plan: &ScopePlan, description: &str, pid: i32) -> Start {
         self.connection.renew_deadline();
         let object = || format!("systemd: start {} in {}", plan.unit, plan.slice);
-        match self.try_start(plan, pid) {
+        match self.try_start(plan, description, pid) {
             Ok(result) if result == "done" => Start::Done,
             Ok(result) => Start::Unknown(anyhow::anyhow!("{}: the job ended as {result:?}", object())),
             Err(CallError::Lost(error)) => Start::Unknown(error.context(object())),
@@ -145,8 +140,11 @@ impl Systemd {
         }
     }
 
-    fn try_start(&mut self, plan: &ScopePlan, pid: i32) -> Result<String, CallError> {
+    fn try_start(&mut self, plan: &ScopePlan, description: &str, pid: i32) -> Result<String, CallError> {
         let Value::Array(kind, mut properties) = self.known(&plan.properties)? else { return Ok(String::new()) };
+        if !plan.has_description() {
+            properties.push(pair("Description", Value::text(description)));
+        }
         if !plan.is_slice() {
             let pid = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
             properties.push(pair("PIDs", pid));
@@ -198,11 +196,13 @@ impl Systemd {
         // At runtime: nothing of it is to outlive the unit.
         let arguments = vec![Value::text(unit), Value::Bool(true), properties];
         self.call("SetUnitProperties", arguments)?;
+        // It answers before it writes; by the next answer it has written.
+        self.call("GetUnit", vec![Value::text(unit)])?;
         Ok(())
     }
 
     /// Stops a unit, waits for that, and takes a failure off it; one that is gone is no error.
-    fn stop(&mut self, unit: &str) -> anyhow::Result<()> {
+    pub(super) fn stop(&mut self, unit: &str) -> anyhow::Result<()> {
         match self.call("StopUnit", vec![Value::text(unit), Value::text("replace")]) {
             Ok(job) => {
                 let result = self.wait_for_job(job.first().map_or("", String::as_str))?;
@@ -219,126 +219,10 @@ impl Systemd {
         }
     }
 
-    fn attach(&mut self, unit: &str, below: &str, pid: i32) -> Result<(), CallError> {
+    pub(super) fn attach(&mut self, unit: &str, below: &str, pid: i32) -> Result<(), CallError> {
         let pids = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
         self.call("AttachProcessesToUnit", vec![Value::text(unit), Value::text(below), pids]).map(drop)
     }
-}
-
-/// Tells the unit of a container about its new limits.
-///
-/// # Errors
-/// systemd's refusal, or it is not reached.
-pub fn update(unit: &Unit, properties: &[Property]) -> anyhow::Result<()> {
-    if properties.is_empty() {
-        return Ok(());
-    }
-    let set = || Systemd::open_of(unit, PATIENCE)?.set_properties(&unit.name, properties);
-    set().with_context(|| format!("systemd: set properties of {}", unit.name))
-}
-
-/// Takes a process into the container's cgroup: systemd may do what a user may not, whose own cgroup is outside of
-/// those that are delegated, as that of a login is.
-///
-/// # Errors
-/// systemd's refusal, or it is not reached.
-pub fn attach(paths: &CgroupPaths, pid: i32) -> anyhow::Result<()> {
-    let Some(unit) = &paths.unit else { bail!("the container has no unit of systemd") };
-    let below = paths.v2.as_deref().and_then(|directory| directory.strip_prefix(&unit.directory).ok());
-    let below = below.and_then(Path::to_str).filter(|path| !path.is_empty());
-    let below = below.map_or_else(String::new, |path| format!("/{path}"));
-    let attach = || -> anyhow::Result<()> { Ok(Systemd::open_of(unit, PATIENCE)?.attach(&unit.name, &below, pid)?) };
-    attach().with_context(|| format!("systemd: take process {pid} into {}", unit.name))
-}
-
-/// Stops the unit of a container. One whose cgroup is gone, or was made anew since, is not ours any more: a unit ends
-/// with its last process, and anybody may use its name then.
-///
-/// # Errors
-/// systemd's refusal, or it is not reached.
-pub fn stop(unit: &Unit) -> anyhow::Result<()> {
-    if !unit.is_there() {
-        return Ok(());
-    }
-    stop_within(unit, PATIENCE)
-}
-
-/// The same after a start of which nobody knows how it ended.
-///
-/// # Errors
-/// systemd's refusal, or it is not reached.
-pub fn stop_unknown(unit: &Unit) -> anyhow::Result<()> {
-    stop_within(unit, UNDO_PATIENCE)
-}
-
-fn stop_within(unit: &Unit, patience: Duration) -> anyhow::Result<()> {
-    let stop = || Systemd::open_of(unit, patience)?.stop(&unit.name);
-    stop().with_context(|| format!("systemd: stop {}", unit.name))
-}
-
-impl Unit {
-    /// Whether its cgroup is still the one that was made for the container.
-    pub fn is_there(&self) -> bool {
-        inode_of(&self.directory).is_ok_and(|inode| inode == self.inode)
-    }
-}
-
-/// What tells a cgroup from a later one of the same name.
-pub fn inode_of(directory: &Path) -> std::io::Result<u64> {
-    std::fs::metadata(directory).map(|metadata| metadata.ino())
-}
-
-/// Where systemd has put a process: the directory in the hierarchy by which it keeps its units.
-///
-/// # Errors
-/// The process is gone, or elsewhere.
-pub fn locate(pid: i32, unit: &str, layout: &Layout) -> anyhow::Result<PathBuf> {
-    let path = format!("/proc/{pid}/cgroup");
-    let text = file::read(Path::new(&path)).with_context(|| format!("read {path}"))?;
-    let (mount, inside) = match layout {
-        Layout::Unified(unified) => (Some(&unified.mount), text.lines().find_map(|line| line.strip_prefix("0::/"))),
-        Layout::Legacy { hierarchies, .. } => {
-            let named = hierarchies.iter().find(|h| h.controllers.iter().any(|name| name == "name=systemd"));
-            (named.map(|h| &h.mount), text.lines().find_map(|line| line.split_once(":name=systemd:/").map(|(_, p)| p)))
-        }
-        Layout::None => (None, None),
-    };
-    let (Some(mount), Some(inside)) = (mount, inside) else {
-        bail!("systemd's cgroup hierarchy is not mounted here");
-    };
-    if !inside.ends_with(unit) || inside.split('/').any(|name| name == "..") {
-        bail!("systemd has started {unit}, but process {pid} is in the cgroup /{inside}");
-    }
-    Ok(mount.join(inside))
-}
-
-/// Moves a process by its pid. It costs a grace period of RCU, so it is for those only whom nothing else can move.
-///
-/// # Errors
-/// The kernel's.
-pub fn move_process(directory: &Path, pid: i32) -> anyhow::Result<()> {
-    let path = directory.join("cgroup.procs");
-    file::write(&path, &pid.to_string()).with_context(|| format!("write {pid} to {}", path.display()))
-}
-
-/// Makes a cgroup below that of the unit, with all its controllers, and moves the process there.
-///
-/// # Errors
-/// The kernel's.
-pub fn make_subgroup(directory: &Path, name: &str, pid: i32) -> anyhow::Result<PathBuf> {
-    let below = directory.join(name);
-    match nix::unistd::mkdir(&below, nix::sys::stat::Mode::from_bits_truncate(0o755)) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(errno).with_context(|| format!("mkdir {}", below.display())),
-    }
-    move_process(&below, pid)?;
-    let controllers = file::read_value(&directory.join("cgroup.controllers")).unwrap_or_default();
-    for controller in controllers.split_whitespace() {
-        let path = directory.join("cgroup.subtree_control");
-        file::write(&path, &format!("+{controller}"))
-            .with_context(|| format!("write +{controller} to {}", path.display()))?;
-    }
-    Ok(below)
 }
 
 fn user_bus() -> anyhow::Result<String> {
@@ -361,7 +245,7 @@ fn version_of(text: &str) -> u32 {
 }
 
 /// How the name of a unit stands in the path of its object.
-fn escape_path(unit: &str) -> String {
+pub(super) fn escape_path(unit: &str) -> String {
     let is_plain = |(index, byte): (usize, u8)| byte.is_ascii_alphabetic() || (index > 0 && byte.is_ascii_digit());
     unit.bytes()
         .enumerate()
@@ -399,7 +283,7 @@ mod tests {
     }
 
     fn start(script: impl Fn(&str) -> Vec<Script> + Send + 'static) -> String {
-        match systemd(&Fake::start(script)).start(&plan(Vec::new()), 1) {
+        match systemd(&Fake::start(script)).start(&plan(Vec::new()), "a test", 1) {
             Start::Done => "done".into(),
             Start::Refused(error) => format!("refused: {error:#}"),
             Start::Unknown(error) => format!("unknown: {error:#}"),
@@ -472,18 +356,6 @@ mod tests {
         systemd(&running).stop("x.scope").unwrap();
         let denied = Fake::start(|_| vec![Script::Error("a.b.No", "no")]);
         assert!(systemd(&denied).stop("x.scope").is_err());
-    }
-
-    #[test]
-    fn another_cgroup_of_the_same_name_is_not_ours() {
-        let directory = tempfile::tempdir().unwrap();
-        let inode = inode_of(directory.path()).unwrap();
-        let unit = |inode, directory: &Path| Unit { directory: directory.into(), inode, ..Unit::default() };
-        assert!(unit(inode, directory.path()).is_there());
-        assert!(!unit(inode + 1, directory.path()).is_there());
-        assert!(!unit(inode, Path::new("/nonexistent")).is_there());
-        // Nobody is asked about it.
-        stop(&unit(inode + 1, directory.path())).unwrap();
     }
 
     #[test]

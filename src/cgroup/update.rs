@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::apply::{apply, directory_of};
-use super::{Cgroup, CgroupPaths, controllers, devices, file, systemd};
+use super::{Cgroup, CgroupPaths, controllers, devices, file, unit};
 use crate::host::cgroup::Layout;
 use crate::plan::cgroup::{CpuMax, ResourcePlan, ResourceWrite, UnifiedPlan, UpdatePlan, properties_of};
 
@@ -73,7 +73,7 @@ impl Undo {
             }
         }
         if let Some(unit) = &self.cgroup.paths.unit {
-            let told = systemd::update(unit, &properties_of(&self.plan.writes, CpuMax::default()));
+            let told = unit::update(unit, &properties_of(&self.plan.writes, CpuMax::default()));
             causes.extend(told.err().map(|error| format!("{error:#}")));
         }
         causes.extend(left.iter().filter_map(|before| {

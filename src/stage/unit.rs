@@ -8,11 +8,16 @@ use super::sync::Message;
 impl Runtime<'_> {
     /// Has systemd start the unit with `pid` in it, where it is systemd who makes the cgroup.
     ///
-    /// From here on the state names it. Whatever happens before: a unit ends with INIT.
+    /// The state names it before: whoever kills us while systemd is at work leaves something that can be found.
     pub(super) fn start_unit(&mut self, pid: i32) -> anyhow::Result<()> {
         if self.plan.cgroup.scope.is_none() {
             return Ok(());
         }
+        let cgroup = self.cgroup.as_mut().context("the cgroup is not made")?;
+        let description = format!("container {} of {}", self.state.id, self.state.created);
+        cgroup.ask_for_unit(&self.plan.cgroup, description);
+        self.state.cgroup = cgroup.paths().clone();
+        self.container()?.save(&self.state)?;
         let cgroup = self.cgroup.as_mut().context("the cgroup is not made")?;
         let started = cgroup.start_unit(&self.plan.cgroup, pid, &self.host.cgroup);
         self.state.cgroup = cgroup.paths().clone();

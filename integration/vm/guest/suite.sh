@@ -32,7 +32,8 @@ fi
 
 case $mode in
     v2) ;;
-    systemd) export RT_MODE=systemd ;;
+    # systemd mounts /tmp without devices.
+    systemd) export RT_MODE=systemd; mount -o remount,dev,suid /tmp ;;
     rootless*) export RT_MODE=rootless ;;
     # The policy knows a runtime by the label of its file, and lets it handle files of containers, not just any.
     selinux*)

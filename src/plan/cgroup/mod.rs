@@ -52,10 +52,13 @@ pub struct Unit {
     /// Address of the user's bus; none for the systemd of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_bus: Option<String>,
-    /// Its cgroup, in the hierarchy by which systemd keeps its units.
+    /// Its cgroup, in the hierarchy by which systemd keeps its units; empty as long as the unit is only asked for.
     pub directory: PathBuf,
     /// The inode of that: another one of the same name is somebody else's.
     pub inode: u64,
+    /// Its description, by which one that was only asked for is told from somebody else's.
+    #[serde(default)]
+    pub description: String,
 }
 
 impl CgroupPaths {

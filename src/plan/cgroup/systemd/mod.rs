@@ -49,6 +49,11 @@ impl ScopePlan {
         self.unit.ends_with(".slice")
     }
 
+    /// Whether an annotation has given the unit a description of its own.
+    pub fn has_description(&self) -> bool {
+        self.properties.iter().any(|property| property.name == "Description")
+    }
+
     /// Where the unit's cgroup is, from that of the manager.
     pub fn directory(&self) -> PathBuf {
         if self.is_slice() { slice_directory(&self.unit) } else { slice_directory(&self.slice).join(&self.unit) }
@@ -112,7 +117,6 @@ fn plan_named(
     let (subgroup, delegated) = annotations::plan_subgroups(spec, faults);
     let mut plan = ScopePlan { manager, unit, slice, properties: Vec::new(), subgroup, delegated };
     let own = |name: &str, value: Value, since: u32| Property { name: name.into(), value, since, pointer: None };
-    plan.properties.push(own("Description", Value::Text(format!("container {}", plan.unit)), OLDEST));
     if plan.is_slice() {
         plan.properties.push(own("Wants", Value::Array("s".into(), vec![Value::Text(plan.slice.clone())]), OLDEST));
     } else {
@@ -127,7 +131,11 @@ fn plan_named(
     for name in ["CPUAccounting", "MemoryAccounting", "IOAccounting", "TasksAccounting"] {
         plan.properties.push(own(name, Value::Bool(true), OLDEST));
     }
-    plan.properties.extend(properties_of(writes, CpuMax::default()));
+    // The default for units is 15 % of what the machine can have; a container that asks for no limit gets none.
+    plan.properties.push(own("TasksMax", Value::U64(u64::MAX), OLDEST));
+    let limits = properties_of(writes, CpuMax::default());
+    plan.properties.retain(|own| limits.iter().all(|limit| limit.name != own.name));
+    plan.properties.extend(limits);
     for property in annotations::plan_properties(spec, faults) {
         plan.properties.retain(|older| older.name != property.name);
         plan.properties.push(property);
