@@ -42,7 +42,15 @@ pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
     match &cgroup.paths.unit {
         Some(unit) if !properties.is_empty() => {
             // What the kernel refuses, systemd is not told at all; what systemd rounds is written again.
+            let cpu_max = cgroup.paths.v2_limits().map(|directory| directory.join("cpu.max"));
+            let before = cpu_max.as_ref().and_then(|path| file::read_value(path).ok());
             unit::update(unit, &properties)?;
+            // systemd writes it together with the weight, and has no period without a quota.
+            if let (Some(path), Some(before)) = (cpu_max, before)
+                && file::read_value(&path).is_ok_and(|now| now != before)
+            {
+                file::write(&path, before.trim()).with_context(|| format!("write {}", path.display()))?;
+            }
             apply_writes(cgroup, resources)
         }
         _ => Ok(()),
