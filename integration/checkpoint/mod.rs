@@ -68,6 +68,18 @@ impl Frozen {
         output.lines().rev().find_map(|line| line.strip_prefix("count ")?.parse().ok()).unwrap_or(0)
     }
 
+    /// Every process, as its limit of processes shows.
+    fn assert_in_its_cgroups(&self) {
+        assert_eq!(self.container.cgroup_file("pids", "pids.max").as_deref(), Some("100"));
+        let init = std::fs::read_to_string(format!("/proc/{}/cgroup", self.container.pid())).unwrap();
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        for (inside, ours) in init.lines().zip(own.lines()) {
+            assert_ne!(inside, ours, "it is not in the cgroup of whoever restored it");
+        }
+        let current = self.container.cgroup_file("pids", "pids.current").unwrap();
+        assert!(current.parse::<u32>().unwrap() >= 2, "its children are there too: {current}");
+    }
+
     fn until_count(&self, count: u32) {
         runtime::eventually(&format!("it counts to {count}"), || self.count() >= count);
     }
@@ -277,6 +289,45 @@ fn what_cannot_be_checkpointed_runs_on() {
     assert!(outcome.stderr.contains("tcp"), "{outcome:#?}");
     assert_eq!(frozen.container.status(), "running");
     assert!(frozen.images.join("dump.log").exists(), "the log is kept");
+}
+
+/// A hierarchy of cgroup v1 that is not here any more does not stop a restore: the processes, all of them, are in the
+/// container's cgroups of those that are.
+#[test]
+fn a_hierarchy_that_is_gone_does_not_stop_the_restore() {
+    need_criu!();
+    only_rt!();
+    if crate::harness::cgroups::directory("freezer", "/").is_none() {
+        skip!("no hierarchy of cgroup v1");
+    }
+    let frozen = Frozen::new(Bundle::sh(&format!("sleep 1000 & {COUNTER}")).limited());
+    frozen.container.launch();
+    frozen.until_count(1);
+    frozen.checkpoint(&[]).ok();
+    let image = frozen.images.join("cgroup.img");
+    let mut bytes = std::fs::read(&image).unwrap();
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"freezer")).collect();
+    assert!(!places.is_empty(), "it was in the hierarchy");
+    for at in places {
+        bytes[at..at + 7].copy_from_slice(b"is_gone");
+    }
+    std::fs::write(&image, bytes).unwrap();
+    let before = frozen.count();
+    frozen.restore(&[]).ok();
+    frozen.until_count(before + 2);
+    frozen.assert_in_its_cgroups();
+}
+
+/// Whom CRIU does not take into a cgroup, the runtime does: nobody is left in its own.
+#[test]
+fn where_criu_ignores_cgroups_the_runtime_does_not() {
+    need_criu!();
+    let frozen = Frozen::new(Bundle::sh(&format!("sleep 1000 & {COUNTER}")).limited());
+    frozen.container.launch();
+    frozen.until_count(1);
+    frozen.checkpoint(&[]).ok();
+    frozen.restore(&["--manage-cgroups-mode", "ignore"]).ok();
+    frozen.assert_in_its_cgroups();
 }
 
 /// Wrong states and wrong flags are told before CRIU is called.

@@ -142,6 +142,14 @@ impl Cgroup {
         self.joins = JoinFds::default();
     }
 
+    /// Takes a process in that somebody else has made, and that is single-threaded and stands still.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn take_in(&self, pid: i32) -> anyhow::Result<()> {
+        self.paths.directories().try_for_each(|directory| unit::move_process(directory, pid))
+    }
+
     /// Writes the limits. They stand when it returns; the container may have processes already.
     ///
     /// # Errors

@@ -115,6 +115,16 @@ impl Layout {
     }
 }
 
+/// The hierarchies that this process is in, mounted here or not: the controllers as /proc/self/cgroup writes them, none
+/// for cgroup2, and the own cgroup.
+///
+/// # Errors
+/// /proc/self/cgroup cannot be read.
+pub fn own_cgroups() -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let memberships = memberships(&read_file("/proc/self/cgroup")?);
+    Ok(memberships.into_iter().map(|membership| (membership.controllers.join(","), membership.own)).collect())
+}
+
 /// One line of /proc/self/cgroup; no controllers means cgroup2.
 #[derive(Debug, PartialEq, Eq)]
 struct Membership {

@@ -15,7 +15,8 @@ use super::hooks;
 use super::namespaces::{self, JoinFd};
 use super::privileges::hand_out_console;
 use super::runtime::{Restored, Runtime};
-use crate::criu::{CgroupMode, Event, LogFile, Options, Passed, Request, Session, explain};
+use crate::criu::{self, CgroupMode, Event, LogFile, Options, Passed, Request, Session, explain};
+use crate::host::cgroup::own_cgroups;
 use crate::plan::checkpoint::{mounts_below, read_mountinfo};
 use crate::plan::rootfs::{MountKind, MountPlan};
 use crate::rootfs;
@@ -56,6 +57,8 @@ pub struct Restore<'a> {
     runtime: Runtime<'a>,
     images: &'a ImageSettings,
     settings: &'a RestoreSettings,
+    /// With `Ignore` it is us who take the processes into their cgroup.
+    cgroup_mode: CgroupMode,
 }
 
 /// Brings a container back; on any fault everything that was made is removed again.
@@ -67,7 +70,7 @@ pub fn restore<'a>(
     images: &'a ImageSettings,
     settings: &'a RestoreSettings,
 ) -> anyhow::Result<Restored> {
-    let mut restore = Restore { runtime, images, settings };
+    let mut restore = Restore { runtime, images, settings, cgroup_mode: images.cgroup_mode };
     for (_name, step) in Restore::STEPS {
         if let Err(error) = step(&mut restore) {
             return Err(restore.runtime.unwind(error));
@@ -93,7 +96,7 @@ impl Restore<'_> {
         })
     }
 
-    fn start_criu(&self) -> anyhow::Result<(Session, Options)> {
+    fn start_criu(&mut self) -> anyhow::Result<(Session, Options)> {
         let images = open_directory(&self.images.images).context("--image-path")?;
         let work = make_directory(&self.images.work).context("--work-path")?;
         let root = self.runtime.plan.rootfs.path.as_path();
@@ -101,10 +104,14 @@ impl Restore<'_> {
         options.inherited = self.joined_namespaces()?;
         options.inherited.extend(self.inherited_streams()?);
         options.external_mounts = self.sources_of_mounts(&open_directory(root)?)?;
-        options.cgroup_roots = self.cgroup_roots();
-        if options.cgroup_roots.is_empty() {
-            options.cgroup_mode = CgroupMode::Ignore;
+        let here = own_cgroups()?;
+        options.cgroup_roots = self.cgroup_roots(&here);
+        // CRIU restores all hierarchies or none: one that this machine has not, net_cls say, would end it.
+        let were = criu::hierarchies(&self.images.images)?;
+        if self.runtime.state.cgroup.is_empty() || were.iter().any(|name| here.iter().all(|(known, _)| known != name)) {
+            self.cgroup_mode = CgroupMode::Ignore;
         }
+        options.cgroup_mode = self.cgroup_mode;
         options.restore_as_sibling = true;
         options.tcp_close = self.settings.tcp_close;
         options.lsm_profile = self.settings.lsm_profile.clone();
@@ -123,6 +130,8 @@ impl Restore<'_> {
                 if runtime.plan.cgroup.scope.is_some() {
                     runtime.start_unit(event.pid)?;
                     runtime.apply_limits()?;
+                } else if let (CgroupMode::Ignore, Some(cgroup)) = (self.cgroup_mode, &runtime.cgroup) {
+                    cgroup.take_in(event.pid)?;
                 }
                 runtime.hooks_have_begun = true;
                 let state = runtime.state.for_hook(Status::Created, event.pid);
@@ -205,22 +214,27 @@ impl Restore<'_> {
             .collect()
     }
 
-    /// The container's cgroups, from the roots of their hierarchies.
-    fn cgroup_roots(&self) -> Vec<(Option<String>, PathBuf)> {
+    /// The container's cgroups, from the roots of their hierarchies. In a hierarchy where it has none, ours: CRIU would
+    /// take the root for its own.
+    fn cgroup_roots(&self, here: &[(String, PathBuf)]) -> Vec<(Option<String>, PathBuf)> {
         let layout = &self.runtime.host.cgroup;
         let paths = &self.runtime.state.cgroup;
-        let mut roots = Vec::new();
-        for hierarchy in layout.hierarchies() {
-            for (_, directory) in paths.v1.iter().filter(|(_, directory)| directory.starts_with(&hierarchy.mount)) {
-                let below = directory.strip_prefix(&hierarchy.mount).unwrap_or(directory);
-                roots.push((Some(hierarchy.controllers.join(",")), Path::new("/").join(below)));
-            }
-        }
-        if let (Some(unified), Some(directory)) = (layout.unified(), &paths.v2) {
-            let below = directory.strip_prefix(&unified.mount).unwrap_or(directory);
-            roots.push((None, Path::new("/").join(below)));
-        }
-        roots
+        let below =
+            |mount: &Path, directory: &Path| Path::new("/").join(directory.strip_prefix(mount).unwrap_or(directory));
+        let root = |(controllers, own): &(String, PathBuf)| {
+            let hierarchy = layout.hierarchies().iter().find(|known| known.controllers.join(",") == *controllers);
+            let of_container = if controllers.is_empty() {
+                layout.unified().zip(paths.v2.as_ref()).map(|(unified, directory)| below(&unified.mount, directory))
+            } else {
+                hierarchy.and_then(|hierarchy| {
+                    let inside = paths.v1.iter().find(|(_, directory)| directory.starts_with(&hierarchy.mount));
+                    inside.map(|(_, directory)| below(&hierarchy.mount, directory))
+                })
+            };
+            let controllers = (!controllers.is_empty()).then(|| controllers.clone());
+            (controllers, of_container.unwrap_or_else(|| own.clone()))
+        };
+        here.iter().map(root).collect()
     }
 }
 
