@@ -16,7 +16,7 @@ use crate::plan::process::ProcessPlan;
 pub fn create_cwd(plan: &ProcessPlan) -> Result<()> {
     match std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&plan.cwd).map_err(|error| errno(&error)) {
         Ok(()) | Err(Errno::EROFS | Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(errno).with_context(|| format!("mkdir {}", plan.cwd.display())),
+        Err(errno) => Err(errno).with_context(|| format!("mkdir {} (/process/cwd)", plan.cwd.display())),
     }
 }
 
@@ -30,7 +30,7 @@ pub fn try_enter_cwd(plan: &ProcessPlan) -> Result<bool> {
     match chdir(&plan.cwd) {
         Err(Errno::EACCES | Errno::EPERM) => Ok(false),
         result => {
-            result.with_context(|| format!("chdir {}", plan.cwd.display()))?;
+            result.with_context(|| format!("chdir {} (/process/cwd)", plan.cwd.display()))?;
             verify_cwd(plan).map(|()| true)
         }
     }
@@ -41,7 +41,7 @@ pub fn try_enter_cwd(plan: &ProcessPlan) -> Result<bool> {
 /// # Errors
 /// When there is no such directory, no permission, or it is not inside the root.
 pub fn enter_cwd(plan: &ProcessPlan) -> Result<()> {
-    chdir(&plan.cwd).with_context(|| format!("chdir {}", plan.cwd.display()))?;
+    chdir(&plan.cwd).with_context(|| format!("chdir {} (/process/cwd)", plan.cwd.display()))?;
     verify_cwd(plan)
 }
 
@@ -51,7 +51,10 @@ fn verify_cwd(plan: &ProcessPlan) -> Result<()> {
     match getcwd() {
         Ok(cwd) if cwd.is_absolute() => Ok(()),
         Ok(_) | Err(Errno::ENOENT) => {
-            bail!("chdir {}: the directory is outside of the container's root, or removed", plan.cwd.display())
+            bail!(
+                "chdir {} (/process/cwd): the directory is outside of the container's root, or removed",
+                plan.cwd.display()
+            )
         }
         Err(errno) => Err(errno).with_context(|| format!("getcwd in {}", plan.cwd.display())),
     }
@@ -123,6 +126,6 @@ pub(crate) mod tests {
     fn says_why_a_directory_cannot_be_entered() {
         let plan = plan_of(json!({"cwd": "/etc/passwd"}));
         let told = in_child(|| try_enter_cwd(&plan).map(|entered| entered.to_string()));
-        assert_eq!(told, Err("chdir /etc/passwd: ENOTDIR: Not a directory".into()));
+        assert_eq!(told, Err("chdir /etc/passwd (/process/cwd): ENOTDIR: Not a directory".into()));
     }
 }

@@ -26,15 +26,15 @@ pub fn apply_labels(
                 Ok(_) => error,
                 Err(_) => error.context("AppArmor is not enabled on this machine"),
             })
-            .with_context(|| format!("apparmor profile {profile:?}"))?;
+            .with_context(|| format!("apparmor profile {profile:?} (/process/apparmorProfile)"))?;
     }
     if let Some(label) = &plan.selinux_label {
         // Else another module would take the label for a command of its own.
         let filesystems = read("filesystems").context("read /proc/filesystems")?;
         if !String::from_utf8_lossy(&filesystems).split_whitespace().any(|word| word == "selinuxfs") {
-            bail!("selinux label {label:?}: SELinux is not enabled on this machine");
+            bail!("selinux label {label:?} (/process/selinuxLabel): SELinux is not enabled on this machine");
         }
-        set(SELINUX, label).with_context(|| format!("selinux label {label:?}"))?;
+        set(SELINUX, label).with_context(|| format!("selinux label {label:?} (/process/selinuxLabel)"))?;
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ mod tests {
         let missing = serde_json::json!({"apparmorProfile": "missing"});
         assert_eq!(
             error_of(&kernel(false, false), missing.clone()),
-            "apparmor profile \"missing\": AppArmor is not enabled on this machine: \
+            "apparmor profile \"missing\" (/process/apparmorProfile): AppArmor is not enabled on this machine: \
              write `/proc/thread-self/attr/apparmor/exec`: ENOENT: No such file or directory"
         );
         assert!(!error_of(&kernel(true, false), missing).contains("enabled"));
@@ -116,7 +116,7 @@ mod tests {
     fn a_label_of_selinux_is_no_command_for_another_module() {
         let kernel = kernel(true, false);
         let error = error_of(&kernel, serde_json::json!({"selinuxLabel": "exec box"}));
-        assert_eq!(error, "selinux label \"exec box\": SELinux is not enabled on this machine");
+        assert_eq!(error, "selinux label \"exec box\" (/process/selinuxLabel): SELinux is not enabled on this machine");
         assert!(kernel.written.borrow().is_empty());
     }
 }

@@ -14,10 +14,11 @@ use crate::sys::sched;
 /// # Errors
 /// EPERM without CAP_SYS_RESOURCE.
 pub fn raise_hard_limits(plan: &ProcessPlan) -> Result<()> {
-    for Rlimit { resource, typ, soft, hard } in plan.rlimits.iter().copied() {
+    for (index, Rlimit { resource, typ, soft, hard }) in plan.rlimits.iter().copied().enumerate() {
         let (own_soft, own_hard) = getrlimit(resource).with_context(|| format!("read {typ}"))?;
         if hard > own_hard {
-            setrlimit(resource, own_soft, hard).with_context(|| format!("raise {typ} to {soft}:{hard}"))?;
+            setrlimit(resource, own_soft, hard)
+                .with_context(|| format!("raise {typ} to {soft}:{hard} (/process/rlimits/{index})"))?;
         }
     }
     Ok(())
@@ -29,8 +30,9 @@ pub fn raise_hard_limits(plan: &ProcessPlan) -> Result<()> {
 /// # Errors
 /// EPERM for a hard limit above the caller's without CAP_SYS_RESOURCE, or RLIMIT_NOFILE above fs.nr_open.
 pub fn apply_rlimits(plan: &ProcessPlan) -> Result<()> {
-    for Rlimit { resource, typ, soft, hard } in plan.rlimits.iter().copied() {
-        setrlimit(resource, soft, hard).with_context(|| format!("set {typ} to {soft}:{hard}"))?;
+    for (index, Rlimit { resource, typ, soft, hard }) in plan.rlimits.iter().copied().enumerate() {
+        setrlimit(resource, soft, hard)
+            .with_context(|| format!("set {typ} to {soft}:{hard} (/process/rlimits/{index})"))?;
     }
     Ok(())
 }
@@ -49,7 +51,7 @@ pub fn apply_oom_score_adj(
     match plan.oom_score_adj {
         None => Ok(()),
         Some(adjustment) => write_proc(&format!("{process}/oom_score_adj"), adjustment.to_string().as_bytes())
-            .with_context(|| format!("set oom_score_adj to {adjustment}")),
+            .with_context(|| format!("set oom_score_adj to {adjustment} (/process/oomScoreAdj)")),
     }
 }
 
@@ -72,7 +74,7 @@ pub fn apply_scheduler(plan: &ProcessPlan) -> Result<()> {
         util_max: 1024,
         ..Default::default()
     };
-    sched::sched_setattr(attr).with_context(|| format!("set scheduler {scheduler}"))
+    sched::sched_setattr(attr).with_context(|| format!("set scheduler {scheduler} (/process/scheduler)"))
 }
 
 /// Sets the I/O priority, of this process: what it starts inherits it. Not of its process group, which may still be
@@ -82,7 +84,7 @@ pub fn apply_scheduler(plan: &ProcessPlan) -> Result<()> {
 /// EPERM for the real-time class without privilege.
 pub fn apply_io_priority(plan: &ProcessPlan) -> Result<()> {
     let Some(priority) = plan.io_priority else { return Ok(()) };
-    sched::ioprio_set(priority.packed()).with_context(|| format!("set io priority {priority}"))
+    sched::ioprio_set(priority.packed()).with_context(|| format!("set io priority {priority} (/process/ioPriority)"))
 }
 
 /// Runs only on these CPUs from here on: for `exec`, before and after it joins the container's cgroup.
@@ -91,7 +93,7 @@ pub fn apply_io_priority(plan: &ProcessPlan) -> Result<()> {
 /// EINVAL when none of them is usable.
 pub fn apply_cpus(cpus: Option<&CpuSet>) -> Result<()> {
     let Some(cpus) = cpus else { return Ok(()) };
-    sched::sched_setaffinity(&cpus.mask).with_context(|| format!("run on cpus {cpus}"))
+    sched::sched_setaffinity(&cpus.mask).with_context(|| format!("run on cpus {cpus} (/process/execCPUAffinity)"))
 }
 
 /// Sets the NUMA memory policy. In the container's cgroup: its cpuset says which nodes there are.
@@ -101,7 +103,8 @@ pub fn apply_cpus(cpus: Option<&CpuSet>) -> Result<()> {
 pub fn apply_memory_policy(policy: Option<&MemoryPolicy>) -> Result<()> {
     let Some(policy) = policy else { return Ok(()) };
     let nodes = policy.nodes.as_ref().map_or(&[][..], |nodes| &nodes.mask);
-    sched::set_mempolicy(policy.mode, nodes).with_context(|| format!("set memory policy {policy}"))
+    sched::set_mempolicy(policy.mode, nodes)
+        .with_context(|| format!("set memory policy {policy} (/linux/memoryPolicy)"))
 }
 
 /// Sets the execution domain; `exec` sets the container's too.
@@ -110,7 +113,7 @@ pub fn apply_memory_policy(policy: Option<&MemoryPolicy>) -> Result<()> {
 /// The kernel's.
 pub fn apply_personality(persona: Option<u32>) -> Result<()> {
     let Some(persona) = persona else { return Ok(()) };
-    sched::personality(persona).with_context(|| format!("set personality {persona:#x}"))
+    sched::personality(persona).with_context(|| format!("set personality {persona:#x} (/linux/personality)"))
 }
 
 #[cfg(test)]
@@ -139,7 +142,8 @@ mod tests {
             raise_hard_limits(&lower)?;
             Ok(format!("{now:?} {refused:?}"))
         });
-        let expected = r#"(20, 30) Err("set RLIMIT_NOFILE to 20:31: EPERM: Operation not permitted")"#;
+        let expected =
+            r#"(20, 30) Err("set RLIMIT_NOFILE to 20:31 (/process/rlimits/0): EPERM: Operation not permitted")"#;
         assert_eq!(told.as_deref(), Ok(expected));
     }
 
@@ -163,7 +167,10 @@ mod tests {
     fn says_which_policy_the_kernel_refused() {
         let plan = plan_of(json!({"scheduler": {"policy": "SCHED_FIFO", "priority": 100}}));
         let told = in_child(|| apply_scheduler(&plan).map(|()| String::new()));
-        assert_eq!(told, Err("set scheduler SCHED_FIFO priority 100: EINVAL: Invalid argument".into()));
+        assert_eq!(
+            told,
+            Err("set scheduler SCHED_FIFO priority 100 (/process/scheduler): EINVAL: Invalid argument".into())
+        );
     }
 
     #[test]
@@ -175,7 +182,7 @@ mod tests {
         });
         assert_eq!(told.as_deref(), Ok("Cpus_allowed_list:\t0"));
         let nowhere = in_child(|| apply_cpus(plan_cpus(Some("60000")).as_ref()).map(|()| String::new()));
-        assert_eq!(nowhere, Err("run on cpus 60000: EINVAL: Invalid argument".into()));
+        assert_eq!(nowhere, Err("run on cpus 60000 (/process/execCPUAffinity): EINVAL: Invalid argument".into()));
     }
 
     #[test]
@@ -185,12 +192,18 @@ mod tests {
             in_child(|| apply_memory_policy(Some(&policy)).map(|()| "set".into()))
         };
         let good = apply(json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}));
-        if good == Err("set memory policy MPOL_BIND nodes 0 flags 0x8000: ENOSYS: Function not implemented".into()) {
+        if good == Err(
+            "set memory policy MPOL_BIND nodes 0 flags 0x8000 (/linux/memoryPolicy): ENOSYS: Function not implemented"
+                .into(),
+        ) {
             return;
         }
         assert_eq!(good.as_deref(), Ok("set"));
         let bad = apply(json!({"mode": "MPOL_BIND", "nodes": "900"}));
-        assert_eq!(bad, Err("set memory policy MPOL_BIND nodes 900: EINVAL: Invalid argument".into()));
+        assert_eq!(
+            bad,
+            Err("set memory policy MPOL_BIND nodes 900 (/linux/memoryPolicy): EINVAL: Invalid argument".into())
+        );
     }
 
     #[test]

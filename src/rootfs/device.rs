@@ -32,7 +32,7 @@ impl Root {
         }
         let dev = self.open_dev()?;
         for node in &devices.nodes {
-            self.apply_device(dev.as_fd(), node, devices.bind).with_context(|| node.to_string())?;
+            self.apply_device(dev.as_fd(), node, devices.bind).with_context(|| node.place())?;
         }
         for (name, target) in devices.links {
             apply_link(dev.as_fd(), name, target)

@@ -36,7 +36,7 @@ impl Root {
         context: &MountContext<'_>,
     ) -> anyhow::Result<()> {
         for (position, mount) in plan.mounts.iter().enumerate() {
-            self.apply_mount(position, mount, prepared, context).with_context(|| mount.to_string())?;
+            self.apply_mount(position, mount, prepared, context).with_context(|| mount.place())?;
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ fn prepare_some(plan: &RootfsPlan, for_all: bool, init_may_try: bool) -> anyhow:
             prepared.trees.push(None);
             continue;
         }
-        let tree = prepare_bind(mount, bind, &mut known).with_context(|| mount.to_string());
+        let tree = prepare_bind(mount, bind, &mut known).with_context(|| mount.place());
         match tree {
             Ok(tree) => prepared.trees.push(tree),
             // A runtime without privilege: init has it, in its own user namespace, and the same user's rights.

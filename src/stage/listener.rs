@@ -135,7 +135,9 @@ impl Fetched {
         let state = state(agent.metadata.as_deref());
         console::connect_stream(&agent.path)
             .and_then(|stream| fd::send_all(stream.as_fd(), &state, &[listener.as_raw_fd()]))
-            .with_context(|| format!("send the seccomp listener to {}", agent.path.display()))
+            .with_context(|| {
+                format!("send the seccomp listener to {} (/linux/seccomp/listenerPath)", agent.path.display())
+            })
     }
 }
 

@@ -38,6 +38,8 @@ pub struct DevicePlan {
     pub uid: Option<u32>,
     /// Group in the container, when it was given.
     pub gid: Option<u32>,
+    /// Which one of /linux/devices it is; none is a node that every container has.
+    pub index: Option<usize>,
 }
 
 /// The sort of a device node.
@@ -93,6 +95,7 @@ pub(super) fn plan_devices(
         mode: 0o666,
         uid: None,
         gid: None,
+        index: None,
     });
     let mut nodes: Vec<_> =
         defaults.filter(|node| asked.iter().all(|device: &DevicePlan| device.path != node.path)).collect();
@@ -140,5 +143,6 @@ fn plan_device(index: usize, device: &LinuxDevice, faults: &mut Faults) -> Optio
     };
     let mode = device.file_mode().unwrap_or(0o666);
     // Docker leaves the bits of the type in it.
-    Some(DevicePlan { path, kind, major, minor, mode: mode & 0o7777, uid: device.uid(), gid: device.gid() })
+    let (uid, gid) = (device.uid(), device.gid());
+    Some(DevicePlan { path, kind, major, minor, mode: mode & 0o7777, uid, gid, index: Some(index) })
 }

@@ -62,6 +62,23 @@ fn names(attributes: Attributes, recursive: bool, list: &mut Vec<String>) {
     }
 }
 
+impl MountPlan {
+    /// The operation and what asked for it, for errors.
+    pub fn place(&self) -> String {
+        format!("{self} (/mounts/{})", self.index)
+    }
+}
+
+impl DevicePlan {
+    /// The operation and what asked for it, for errors.
+    pub fn place(&self) -> String {
+        match self.index {
+            Some(index) => format!("{self} (/linux/devices/{index})"),
+            None => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for SuperblockOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.key.to_string_lossy())?;

@@ -343,7 +343,7 @@ fn a_filesystem_says_itself_what_is_wrong() {
             let plan =
                 plan(bundle, json!({"mounts": [{"destination": "/a", "type": "tmpfs", "options": [option, "nodev"]}]}));
             let error = error_of(build(&plan));
-            let start = format!("mount \"tmpfs\" on /a ({option},nodev): ");
+            let start = format!("mount \"tmpfs\" on /a ({option},nodev) (/mounts/0): ");
             assert!(error.starts_with(&start) && error[start.len()..].contains(word), "{error}");
         }
         let plan = plan(bundle, json!({"mounts": [{"destination": "/a", "type": "nosuchfs"}]}));
