@@ -41,50 +41,113 @@ give_controllers() {
     done
 }
 
-# --- outside: a cgroup of our own in each hierarchy, then the namespaces around it -----------------------------------
-if [ -n "${CGROUP_MORE:-}" ] && [ -z "${RT_CONTAINED:-}${RT_CONTAINED_STEP:-}" ]; then
-    more=$(mktemp -d /tmp/contained.XXXXXX)
-    code=0
-    # In a mount namespace of its own: the machine's mounts stay as they are. In a cgroup namespace it would be too late.
-    RT_CONTAINED_STEP=mounting unshare --mount --propagation private "$0" "$more" "$@" || code=$?
-    # A hierarchy goes when it is unmounted without a cgroup, and the last of them die a moment later.
-    sleep 0.5
-    RT_CONTAINED_STEP=mounting unshare --mount --propagation private "$0" "$more"
-    rmdir "$more"
-    exit $code
-fi
-if [ "${RT_CONTAINED_STEP:-}" = mounting ]; then
-    mount -t tmpfs none "$1"
-    for one in $CGROUP_MORE; do
-        ! hierarchies | grep -q " .*${one%%,*}" || continue
-        mkdir "$1/$one"
-        mount -t cgroup -o "$one" cgroup "$1/$one" 2>/dev/null || [ $# = 1 ] || echo "contained.sh: no $one to spare" >&2
+# thaw DIRECTORY: a frozen process cannot be killed, and its pid namespace would never end
+thaw() {
+    find "$1" -name freezer.state 2>/dev/null | while read -r file; do echo THAWED > "$file" 2>/dev/null || true; done
+}
+
+# remove_cgroup DIRECTORY: with all below it, whose last processes may still be dying
+remove_cgroup() {
+    for _ in $(seq 50); do
+        [ -d "$1" ] || return 0
+        find "$1" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
     done
-    [ $# -gt 1 ] || exit 0
-    unset RT_CONTAINED_STEP CGROUP_MORE
-    shift
-fi
-if [ -z "${RT_CONTAINED_STEP:-}" ]; then
+}
+
+# remove_abandoned POINT: the cgroups of runs that SIGKILL has ended; their names have the pid
+remove_abandoned() {
+    for old in "$1"/rt-test/contained-*; do
+        [ -d "$old" ] && [ ! -e "/proc/${old##*-}" ] || continue
+        [ -n "$(find "$old" -name cgroup.procs -exec cat {} + 2>/dev/null)" ] || remove_cgroup "$old"
+    done
+}
+
+# --- outside: a cgroup of our own in each hierarchy, then the namespaces around it -----------------------------------
+# stop CODE: a signal ends the view, and with it everything inside; what was made here is taken away all the same.
+stop() {
+    stopped=$1
+    [ -z "${view_pid:-}" ] || kill -KILL "$view_pid" 2>/dev/null || true
+}
+if [ -z "${RT_CONTAINED:-}${RT_CONTAINED_STEP:-}" ] || [ "${RT_CONTAINED_STEP:-}" = mounting ]; then
     [ "$(id -u)" = 0 ] || fail "must be root"
     [ $# -gt 0 ] || fail "usage: contained.sh COMMAND..."
+    stopped=
+    trap 'stop 129' HUP; trap 'stop 130' INT; trap 'stop 143' TERM
+fi
+
+# More hierarchies exist in a mount namespace of their own alone. In a cgroup namespace it would be too late.
+if [ -n "${CGROUP_MORE:-}" ] && [ -z "${RT_CONTAINED:-}${RT_CONTAINED_STEP:-}" ]; then
+    RT_CONTAINED_STEP=mounting exec unshare --mount --propagation private "$0" "$@"
+fi
+more= handed=
+if [ "${RT_CONTAINED_STEP:-}" = mounting ]; then
+    more=$(mktemp -d /tmp/contained.XXXXXX)
+    mount -t tmpfs none "$more"
+    # A controller that only earlier runs had use for, on cgroup2, is free for cgroup v1 until we end.
+    unified=$(hierarchies | sed -n 's/ -$//p' | head -n 1)
+    for one in $CGROUP_MORE; do
+        case " $(cat "$unified/cgroup.subtree_control" 2>/dev/null) " in *" $one "*) ;; *) continue ;; esac
+        remove_abandoned "$unified"
+        rmdir "$unified/rt-test" 2>/dev/null || true
+        [ -z "$(find "$unified" -mindepth 1 -type d)" ] || continue
+        echo "-$one" > "$unified/cgroup.subtree_control" || continue
+        handed="$handed $one"
+    done
+    for one in $CGROUP_MORE; do
+        ! hierarchies | grep -q " .*${one%%,*}" || continue
+        mkdir "$more/$one"
+        mount -t cgroup -o "$one" cgroup "$more/$one" 2>/dev/null || {
+            rmdir "$more/$one"
+            echo "contained.sh: no $one to spare" >&2
+        }
+    done
+    unset RT_CONTAINED_STEP CGROUP_MORE
+fi
+
+# leave_more: a hierarchy goes when it is unmounted without a cgroup, and removed ones die a moment later.
+leave_more() {
+    for point in "$more"/*; do
+        [ -d "$point" ] || continue
+        remove_abandoned "$point"
+        rmdir "$point/rt-test" 2>/dev/null || true
+        controller=${point##*/}
+        for _ in 1 2 3 4 5; do
+            umount "$point" || break
+            for _ in 1 2 3 4 5 6 7 8 9 10; do
+                ! grep -q "^${controller%%,*}[[:space:]]*0[[:space:]]" /proc/cgroups || break 2
+                sleep 0.1
+            done
+            mount -t cgroup -o "$controller" cgroup "$point" 2>/dev/null || break
+        done || true
+        ! mountpoint -q "$point" || echo "contained.sh: the hierarchy of $controller has cgroups left" >&2
+    done
+    umount -l "$more"
+    rmdir "$more"
+    for one in $handed; do echo "+$one" > "$unified/cgroup.subtree_control" 2>/dev/null || true; done
+}
+
+if [ -z "${RT_CONTAINED_STEP:-}" ]; then
     [ -z "${RT_CONTAINED:-}" ] || exec "$@"
     hierarchies | while read -r point _; do
+        remove_abandoned "$point"
         make_cgroup "$point/rt-test"
         make_cgroup "$point$outside"
     done
     code=0
-    (
-        export RT_CONTAINED_STEP=joining RT_OUTSIDE_CGROUP="$outside"
-        exec unshare --mount --pid --fork --kill-child --net --ipc --uts --propagation private "$0" "$@"
-    ) < /dev/null || code=$?
+    if [ -z "$stopped" ]; then
+        (
+            export RT_CONTAINED_STEP=joining RT_OUTSIDE_CGROUP="$outside"
+            exec unshare --mount --pid --fork --kill-child --net --ipc --uts --propagation private "$0" "$@"
+        ) < /dev/null & view_pid=$!
+        while kill -0 "$view_pid" 2>/dev/null; do code=0; wait "$view_pid" || code=$?; done   # a signal ends one wait
+    fi
+    for point in $(hierarchies | cut -d' ' -f1); do thaw "$point$outside"; done
     for point in $(hierarchies | cut -d' ' -f1); do
-        for _ in 1 2 3 4 5 6 7 8 9 10; do   # the last processes may still be dying
-            [ -d "$point$outside" ] || break
-            find "$point$outside" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
-        done
+        remove_cgroup "$point$outside"
         rmdir "$point/rt-test" 2>/dev/null || true
     done
-    exit $code
+    [ -z "$more" ] || leave_more
+    exit "${stopped:-$code}"
 fi
 
 # --- pid 1 of the view: into the cgroups, which the cgroup namespace then takes for its roots ------------------------
@@ -190,6 +253,5 @@ export RT_CONTAINED=1 HOME=/root TMPDIR=/tmp
 unset RT_CONTAINED_STEP RT_OUTSIDE_CGROUP
 code=0
 env --default-signal "$@" || code=$?   # a shell that runs us in the background has let us ignore SIGINT
-# A frozen process cannot be killed, and this pid namespace would never end.
-find /sys/fs/cgroup -name freezer.state 2>/dev/null | while read -r file; do echo THAWED > "$file" 2>/dev/null || true; done
+thaw /sys/fs/cgroup
 exit $code
