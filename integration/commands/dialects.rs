@@ -59,6 +59,9 @@ fn called_as_runc_or_crun_it_says_what_they_say() {
             let outcome = call(&container, name, "run --bundle BUNDLE ID");
             assert_eq!(outcome.code, 1, "{outcome:#?}");
             assert_eq!(outcome.stderr, format!("{name}: {words}\n"));
+            // Docker, podman and Kubernetes match the words of a create.
+            let outcome = call(&container, name, "create --bundle BUNDLE ID").refused();
+            assert_eq!(outcome.stderr, format!("{name}: {}\n", words.replace("run failed", "create failed")));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The strings, formats and exit codes that managers match, one after the other.
 
+use std::os::unix::net::UnixDatagram;
+
 use serde_json::Value;
 
 use super::flags::line;
@@ -121,6 +123,40 @@ fn messages_and_pid_files_can_be_read_at_once() {
     line(&container, "--root ROOT create --bundle BUNDLE --pid-file HOME/pids ID").ok();
     let text = std::fs::read_to_string(container.home.path().join("pids")).unwrap();
     assert_eq!(text.parse::<i32>().ok(), Some(container.pid()), "{text:?}");
+}
+
+/// podman takes the whole log for one document: what was only a warning is not in it when an error follows. And conmon
+/// reads standard error once: whatever a failure says is one write.
+#[test]
+fn a_failure_is_one_document_and_one_write_whatever_was_warned_before() {
+    only_rt!();
+    let bundle = Bundle::args(&["nosuch"]).capabilities(&["CAP_FROM_THE_FUTURE"]);
+    let container = Container::new(bundle);
+    let log = container.home.path().join("log.json");
+    for verb in ["create", "run"] {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let mut command = container.command();
+        command.stderr(std::process::Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+        command.arg("--log").arg(&log).args(["--log-format", "json", verb, "--bundle"]);
+        command.arg(container.bundle.dir.path()).arg(&container.id);
+        assert_eq!(command.status().unwrap().code(), Some(1));
+        drop(command);
+        ours.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 8191];
+        let messages: Vec<String> = std::iter::from_fn(|| {
+            ours.recv(&mut buffer)
+                .ok()
+                .filter(|length| *length > 0)
+                .map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned())
+        })
+        .collect();
+        let errors: Vec<&String> = messages.iter().filter(|text| text.contains("nosuch")).collect();
+        assert!(matches!(errors[..], [text] if text.ends_with('\n')), "{messages:?}");
+        let text = std::fs::read_to_string(&log).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{verb}: {error}: {text}"));
+        assert_eq!(document["level"], "error");
+        std::fs::remove_file(&log).unwrap();
+    }
 }
 
 /// CRI-O and containerd's CRI read features, dockerd and go-runc the version; CRI-O reads stderr with it.

@@ -68,7 +68,9 @@ fn global_flags_of_all_runtimes_do_what_they_say() {
         assert!(String::from_utf8_lossy(&buffer[..length]).starts_with(words), "{log}");
     }
     // --log-level: what is tolerated is said from `warning` on. --debug.
-    for (level, said) in [("--log-level error", false), ("--log-level=warning", true), ("--debug", true)] {
+    for (level, said) in
+        [("--log-level error", false), ("--log-level=warning", true), ("--log-level debug", true), ("--debug", true)]
+    {
         let container = Container::new(Bundle::args(&["true"]).capabilities(&["CAP_FROM_THE_FUTURE"]));
         let outcome = line(&container, &format!("--root ROOT {level} run --bundle BUNDLE ID")).ok();
         assert_eq!(outcome.stderr.contains("CAP_FROM_THE_FUTURE"), said, "{level}: {}", outcome.stderr);
@@ -130,10 +132,18 @@ fn flags_of_create_and_run_do_what_they_say() {
     let socket = ConsoleSocket::bind(container.home.path());
     line(&container, "--root ROOT create -b BUNDLE --pidfd-socket HOME/tty.sock ID").ok();
     socket.receive();
-    // --no-pivot, --no-new-keyring, --no-subreaper: the container is the same.
-    for flags in ["--no-pivot", "--no-new-keyring", "--no-subreaper", "-no-subreaper --no-pivot --no-new-keyring"] {
-        let container = ran(&["ls", "/program.sh"]);
-        assert_eq!(line(&container, &format!("--root ROOT run {flags} -b BUNDLE ID")).ok().stdout, "/program.sh\n");
+    // --no-pivot, --no-new-keyring, --no-subreaper: the container is the same, but for the session keyring.
+    for (flags, keyrings) in [
+        ("--no-pivot", "1\n"),
+        ("--no-subreaper", "1\n"),
+        ("--no-new-keyring", "0\n"),
+        ("-no-subreaper --no-pivot --no-new-keyring", "0\n"),
+    ] {
+        let container = Container::new(Bundle::args(&["sh", "/script"]).without("/linux/maskedPaths"));
+        let script = format!("grep -c {} /proc/keys", container.id);
+        std::fs::write(container.bundle.rootfs("/script"), script).unwrap();
+        let outcome = line(&container, &format!("--root ROOT run {flags} -b BUNDLE ID"));
+        assert_eq!(outcome.stdout, keyrings, "{flags}: {outcome:#?}");
     }
     // --preserve-fds N: 3 to 2 + N, and no more.
     let container = Container::new(Bundle::sh("cat <&3; cat <&4 2>/dev/null || echo none"));
@@ -141,9 +151,11 @@ fn flags_of_create_and_run_do_what_they_say() {
     let script = "exec 3<$HOME/three 4<$HOME/three; $RT --root $ROOT run --preserve-fds 1 -b $BUNDLE $ID";
     assert_eq!(shell(&container, script).ok().stdout, "three\nnone\n");
     // run -d, --detach; --keep.
-    let container = ran(&["sleep", "1000"]);
-    line(&container, "--root ROOT run -d -b BUNDLE ID").ok();
-    assert_eq!(container.status(), "running");
+    for flag in ["-d", "--detach"] {
+        let container = ran(&["sleep", "1000"]);
+        line(&container, &format!("--root ROOT run {flag} -b BUNDLE ID")).ok();
+        assert_eq!(container.status(), "running");
+    }
     let container = ran(&["true"]);
     line(&container, "--root ROOT run --keep -b BUNDLE ID").ok();
     assert_eq!(container.status(), "stopped");
@@ -177,20 +189,33 @@ fn flags_of_exec_do_what_they_say() {
     let sets = |flags: &str| line(&container, &format!("--root ROOT exec {flags} ID {status}")).ok().stdout;
     assert!(sets("--no-new-privs").ends_with("NoNewPrivs:\t1\n"));
     let (plain, more) = (sets(""), sets("-c CAP_NET_ADMIN"));
+    assert_eq!(sets("--cap CAP_NET_ADMIN"), more);
     let bits = |text: &str| u64::from_str_radix(text.lines().next().unwrap().split('\t').nth(1).unwrap(), 16).unwrap();
     assert_eq!(bits(&more), bits(&plain) | 1 << 12, "{plain} {more}");
     // -d, --pid-file; -t with --console-socket.
     line(&container, "--root ROOT exec -d --pid-file HOME/exec.pid ID sleep 1000").ok();
     let pid = text(&container.home.path().join("exec.pid"));
     assert!(Path::new("/proc").join(&pid).is_dir() && pid.parse::<u32>().is_ok(), "{pid:?}");
+    for flags in ["-d -t", "--detach --tty"] {
+        let socket = ConsoleSocket::bind(container.home.path());
+        line(&container, &format!("--root ROOT exec {flags} --console-socket HOME/tty.sock ID tty")).ok();
+        let (mut terminal, _) = socket.receive();
+        terminal.until("/dev/pts/");
+        std::fs::remove_file(container.home.path().join("tty.sock")).unwrap();
+    }
+    // --pidfd-socket: a descriptor of the process.
     let socket = ConsoleSocket::bind(container.home.path());
-    line(&container, "--root ROOT exec -d -t --console-socket HOME/tty.sock ID tty").ok();
-    let (mut terminal, _) = socket.receive();
-    terminal.until("/dev/pts/");
+    line(&container, "--root ROOT exec -d --pidfd-socket HOME/tty.sock ID sleep 1000").ok();
+    socket.receive();
     // --preserve-fds: what stands above the streams.
     std::fs::write(container.home.path().join("three"), "three\n").unwrap();
     let script = "exec 3<$HOME/three; $RT --root $ROOT exec --preserve-fds 1 $ID sh -c 'cat <&3'";
     assert_eq!(shell(&container, script).ok().stdout, "three\n");
+    // --cgroup PATH, [CONTROLLER,...]:PATH: below the container's. src/process/exec.rs tells more.
+    for flag in ["--cgroup / --", "--cgroup=/ --"] {
+        assert_eq!(line(&container, &format!("--root ROOT exec {flag} ID echo ran")).ok().stdout, "ran\n");
+    }
+    line(&container, "--root ROOT exec --cgroup none ID true").refused_with(&["/none"]);
     // Labels of security modules that are not there are accepted or refused by name, never taken for something else.
     for flag in ["--apparmor", "--process-label"] {
         let outcome = line(&container, &format!("--root ROOT exec {flag} unconfined ID true"));
@@ -239,7 +264,9 @@ fn flags_of_the_other_commands_do_what_they_say() {
     for args in ["list -f json", "list --format=json"] {
         assert_eq!(json(&format!("--root ROOT {args}"))[0]["id"], container.id.as_str());
     }
-    assert_eq!(line(&container, "--root ROOT list -q").ok().stdout, format!("{}\n", container.id));
+    for flag in ["-q", "--quiet"] {
+        assert_eq!(line(&container, &format!("--root ROOT list {flag}")).ok().stdout, format!("{}\n", container.id));
+    }
     assert!(line(&container, "--root ROOT list --format table").ok().stdout.starts_with("ID "));
     assert_eq!(json("--root ROOT ps -f json ID"), json!([container.pid()]));
     let table = line(&container, "--root ROOT ps ID -o pid,comm").ok().stdout;
@@ -248,6 +275,18 @@ fn flags_of_the_other_commands_do_what_they_say() {
         line(&container, &format!("--root ROOT {verb} ID")).ok();
         assert_eq!(container.status(), status);
     }
+    // events --stats; --interval as go-runc writes it, and seconds as youki wants them; its end is the container's.
+    assert_eq!(json("--root ROOT events --stats ID")["type"], "stats");
+    for interval in ["--interval=5s", "--interval 5s", "-interval=50ms"] {
+        let mut events = container.command();
+        events.arg("events").args(interval.split(' ')).arg(&container.id).stdout(std::process::Stdio::null());
+        let mut events = events.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert_eq!(events.try_wait().unwrap(), None, "{interval}");
+        events.kill().unwrap();
+        events.wait().unwrap();
+    }
+    line(&container, "--root ROOT events --interval 5x ID").refused_with(&["--interval"]);
     // spec -b, -f, --rootless; features.
     let container = ran(&["true"]);
     std::fs::remove_file(container.bundle.beside("config.json")).unwrap();
@@ -300,6 +339,29 @@ fn update_takes_every_limit_by_its_flag_and_by_document() {
         let outcome = line(&container, &format!("--root ROOT update {flags} ID"));
         // What this kernel does not have is refused by the kernel's file, not as a flag.
         assert!(outcome.code == 0 || !outcome.stderr.contains("flag"), "{outcome:#?}");
+    }
+}
+
+/// `mounts add|remove ID FILE`, crun's.
+#[test]
+fn mounts_are_added_and_removed_by_file_and_by_standard_input() {
+    only_rt!();
+    need_root!("enter a container with what the host has");
+    let container = ran(&["sleep", "1000"]);
+    container.launch();
+    let list = |options: Value| json!([{ "type": "tmpfs", "source": "x", "destination": "/more", "options": options }]);
+    let seen = || container.exec_sh("grep -c ' /more tmpfs ro' /proc/mounts").stdout;
+    std::fs::write(container.home.path().join("more.json"), list(json!(["ro"])).to_string()).unwrap();
+    line(&container, "--root ROOT mounts add ID HOME/more.json").ok();
+    assert_eq!(seen(), "1\n");
+    line(&container, "--root ROOT mounts remove ID HOME/more.json").ok();
+    assert_eq!(seen(), "0\n");
+    shell(&container, "$RT --root $ROOT mounts add $ID - < $HOME/more.json").ok();
+    assert_eq!(seen(), "1\n");
+    for (words, said) in
+        [("change ID HOME/more.json", "neither add nor remove"), ("add ID", "FILE"), ("add none HOME/none", "none")]
+    {
+        line(&container, &format!("--root ROOT mounts {words}")).refused_with(&[said]);
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::runtime::{eventually, outcome};
-use crate::harness::{Bundle, Container, Kind, runtime};
+use crate::harness::{Bundle, Container, Kind, cgroups, runtime};
 
 fn sleeping() -> Container {
     let container = Container::new(Bundle::sleeping());
@@ -30,6 +30,49 @@ fn exec_is_in_the_containers_cgroups() {
     let of_init = container.exec(&["cat", "/proc/1/cgroup"]).ok().stdout;
     let own = container.exec(&["cat", "/proc/self/cgroup"]).ok().stdout;
     assert_eq!(own, of_init);
+}
+
+/// `--cgroup`: a cgroup that was made below the container's, in every hierarchy or in those of some controllers.
+#[test]
+fn exec_may_go_into_a_cgroup_below_the_containers() {
+    only_rt!(); // crun 1.8 and runc 1.1 are older
+    need_root!("make cgroups");
+    need_cgroup!();
+    let container = sleeping();
+    let own = cgroups::existing(&container.cgroup());
+    for directory in &own {
+        let below = directory.join("below");
+        std::fs::create_dir(&below).unwrap();
+        for file in
+            ["cpuset.cpus", "cpuset.mems"].iter().filter(|file| below.join(file).exists() && cgroups::is_v1("cpuset"))
+        {
+            std::fs::write(below.join(file), std::fs::read(directory.join(file)).unwrap()).unwrap();
+        }
+    }
+    // Where a process is, seen from outside: for each hierarchy its name and whether it is below.
+    let places = |flags: &[&str]| -> Vec<(String, bool)> {
+        let pid_file = container.home.path().join("exec.pid");
+        let pid_file = pid_file.to_str().unwrap();
+        let args = [&["exec", "-d", "--pid-file", pid_file], flags, &[container.id.as_str(), "sleep", "1000"]].concat();
+        container.call(&args).ok();
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/cgroup", std::fs::read_to_string(pid_file).unwrap())).unwrap();
+        let parts = text.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
+        let parts = parts.filter(|parts| parts[2].contains(&container.id));
+        parts.map(|parts| (parts[1].to_owned(), parts[2].ends_with("/below"))).collect()
+    };
+    let all = places(&["--cgroup", "below"]);
+    assert!(all.len() >= own.len() && all.iter().all(|(_, below)| *below), "{all:?}");
+    assert!(places(&["--cgroup", "/"]).iter().all(|(_, below)| !below));
+    if cgroups::is_v1("pids") && cgroups::is_v1("memory") {
+        for (controllers, below) in places(&["--cgroup", "pids:below", "--cgroup=memory:/below"]) {
+            assert_eq!(below, ["pids", "memory"].contains(&controllers.as_str()), "{controllers}");
+        }
+    }
+    for (path, word) in [("../x", "leads out"), ("nosuch", "/nosuch"), ("nosuch:below", "nosuch"), ("", "empty")] {
+        let outcome = container.call(&["exec", "--cgroup", path, &container.id, "true"]).refused_with(&[word]);
+        assert_eq!(outcome.code, 255);
+    }
 }
 
 /// The exit code is the program's, or 128+N.

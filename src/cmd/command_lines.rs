@@ -245,3 +245,24 @@ fn the_declarations_are_sound() {
         assert_eq!(VERBS.iter().filter(|other| other.name == verb.name).count(), 1);
     }
 }
+
+/// A flag that is declared and never read would be accepted, and change nothing.
+#[test]
+fn every_flag_is_read_and_tried() {
+    let top = crate::architecture::top();
+    let text = |folder: &str, skip: &[&str]| -> String {
+        let files = crate::architecture::files_below(&top.join(folder));
+        let files = files.iter().filter(|file| !skip.iter().any(|name| file.ends_with(name)));
+        files.map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    };
+    let code = text("src", &["cli/flags.rs", "cli/image_flags.rs", "cmd/command_lines.rs"]);
+    let tables = text("integration/commands", &[]);
+    for verb in VERBS.iter().filter(|verb| !["check", "explain"].contains(&verb.name)) {
+        for arg in verb.command().get_arguments().filter(|arg| arg.get_long().is_some()) {
+            let name = arg.get_id().as_str();
+            let ignored = arg.get_help().is_some_and(|help| help.to_string().starts_with("ignored"));
+            assert_eq!(code.contains(&format!("\"{name}\"")), !ignored, "{} --{name} is read, or ignored", verb.name);
+            assert!(tables.contains(&format!("--{name}")), "integration/commands does not try {} --{name}", verb.name);
+        }
+    }
+}

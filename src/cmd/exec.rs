@@ -80,9 +80,12 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
     };
     let detach = matches.get_flag("detach");
     let mut join = Join::new(&process, filter.as_ref(), &namespaces, &host, &settings, init.as_fd(), (&state, status));
-    join.cgroup =
-        Some(if ignore_paused { JoinFds::open_even_if_paused(&state.cgroup)? } else { JoinFds::open(&state.cgroup)? });
-    join.cgroup_of = Some((&state.cgroup, state.pid));
+    let wanted: Vec<&str> = matches.get_many::<String>("cgroup").into_iter().flatten().map(String::as_str).collect();
+    let cgroup = state.cgroup.below(&wanted).map_err(|reason| anyhow::anyhow!("--cgroup {reason}"))?;
+    let open = if ignore_paused { JoinFds::open_even_if_paused } else { JoinFds::open };
+    join.cgroup = Some(open(&cgroup)?);
+    // Whoever names a cgroup means no other.
+    join.cgroup_of = Some((&cgroup, wanted.is_empty().then_some(state.pid)));
     join.procfs = Some(ProcFs::open()?);
     if !namespaces.mount.is_own() {
         join.root = Some(open_root(state.pid)?);

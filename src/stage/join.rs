@@ -71,8 +71,9 @@ pub struct Join<'a> {
     container: (&'a State, Status),
     /// Descriptors to enter the container's cgroups.
     pub cgroup: Option<JoinFds>,
-    /// Where those cgroups are, and the pid of the container's init: it may have moved below them.
-    pub cgroup_of: Option<(&'a CgroupPaths, i32)>,
+    /// Where those cgroups are, and the pid of the container's init, which may have moved below them, if the process
+    /// may follow it there.
+    pub cgroup_of: Option<(&'a CgroupPaths, Option<i32>)>,
     /// The host's procfs.
     pub procfs: Option<ProcFs>,
     /// Root of a container that has no mount namespace of its own.
@@ -213,6 +214,7 @@ impl<'a> Join<'a> {
             }
             _ => return first,
         }
+        let Some(init) = init else { return first };
         cgroup.retry_where_init_is(paths, &self.host.cgroup, init)?;
         clone(flags, cgroup.v2_fd())
     }

@@ -1,5 +1,6 @@
 //! Where the container's cgroups will be, and what will be written there.
 
+mod below;
 mod block_io;
 mod cpu;
 mod device_program;
