@@ -102,6 +102,21 @@ fn a_missing_cwd_is_made() {
     assert_eq!(container.run().ok().stdout, "/not/there/yet\n");
 }
 
+/// Also below a root that is read-only for the program, and on a mount of the container.
+#[test]
+fn a_missing_cwd_is_made_before_the_root_is_read_only() {
+    for cwd in ["/not/there/yet", "/scratch/new", "/not/../there"] {
+        let bundle = Bundle::sh("pwd; touch file 2>&1").set("/root/readonly", json!(true));
+        let container = Container::new(bundle.mount("tmpfs", "tmpfs", "/scratch", &[]).set("/process/cwd", json!(cwd)));
+        let expected = match cwd {
+            "/scratch/new" => "/scratch/new\n".to_owned(),
+            "/not/../there" => "/there\ntouch: file: Read-only file system\n".to_owned(),
+            _ => format!("{cwd}\ntouch: file: Read-only file system\n"),
+        };
+        assert_eq!(container.run().stdout, expected);
+    }
+}
+
 /// "This value MUST be an absolute path."
 #[test]
 fn a_relative_cwd_is_refused() {

@@ -137,6 +137,15 @@ fn exec_flags_change_the_process() {
     assert_eq!(outcome.ok().stdout, "/tmp\nme\n1000\n1001\n");
 }
 
+/// A working directory that is missing is a slip of whoever types it: `exec` makes none.
+#[test]
+fn exec_makes_no_cwd() {
+    let container = sleeping();
+    let outcome = container.call(&["exec", "--cwd", "/mistyped", &container.id, "true"]).refused();
+    assert!(outcome.stderr.to_lowercase().contains("no such file or directory"), "{outcome:#?}");
+    assert!(!container.bundle.rootfs("/mistyped").exists());
+}
+
 /// --user UID alone; what is not a number is refused, never taken for root (CVE-2026-30892).
 #[test]
 fn exec_users_are_parsed_strictly() {

@@ -39,6 +39,21 @@ fn a_cwd_of_a_leaked_descriptor_does_not_lead_out() {
     }
 }
 
+/// A directory of the host that the caller has left open: no working directory is made in it.
+#[test]
+fn a_cwd_is_not_made_through_a_leaked_descriptor() {
+    let container = Container::new(Bundle::args(&["true"]).set("/process/cwd", json!("/proc/self/fd/9/made")));
+    let directory = tempfile::tempdir().unwrap();
+    let inner = container.verb("run", &[]);
+    let mut leaking = Command::new("sh");
+    leaking.args(["-c", "exec 9< \"$0\"; exec \"$@\""]).arg(directory.path());
+    leaking.arg(inner.get_program()).args(inner.get_args());
+    leaking.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outcome(leaking).refused();
+    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "something was made on the host");
+    container.assert_nothing_left();
+}
+
 /// As above, for `exec`, and through a symbolic link of the image.
 #[test]
 fn a_cwd_of_exec_does_not_lead_out() {

@@ -1,24 +1,10 @@
-//! The working directory: made, entered, and proven to be inside the root (CVE-2024-21626).
-
-use std::os::unix::fs::DirBuilderExt;
+//! The working directory: entered, and proven to be inside the root (CVE-2024-21626).
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::unistd::{chdir, getcwd};
 
 use crate::plan::process::ProcessPlan;
-
-/// Makes the working directory where it is missing, as other runtimes do. In INIT, after the pivot, as root: paths
-/// cannot leave the root then.
-///
-/// # Errors
-/// The kernel's, except that a read-only root, or a file in its place, is left to `enter_cwd` to complain about.
-pub fn create_cwd(plan: &ProcessPlan) -> Result<()> {
-    match std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&plan.cwd).map_err(|error| errno(&error)) {
-        Ok(()) | Err(Errno::EROFS | Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(errno).with_context(|| format!("mkdir {} (/process/cwd)", plan.cwd.display())),
-    }
-}
 
 /// Enters the working directory; false when permission is denied, and the same is to be tried again with the
 /// user's own ids. (As root first: Docker users rely on a cwd that their user cannot read; again as the user:
@@ -60,10 +46,6 @@ fn verify_cwd(plan: &ProcessPlan) -> Result<()> {
     }
 }
 
-fn errno(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::os::fd::AsRawFd;
@@ -99,7 +81,6 @@ pub(crate) mod tests {
             let host = std::fs::File::open("/usr")?;
             enter_empty_root()?;
             let plan = plan_of(json!({"cwd": format!("/proc/self/fd/{}", host.as_raw_fd())}));
-            create_cwd(&plan)?;
             let tried = try_enter_cwd(&plan).map_err(|error| format!("{error:#}"));
             let entered = enter_cwd(&plan).is_err();
             Ok(format!("{} {entered}", tried.expect_err("refused").contains("outside of the container's root")))
@@ -108,15 +89,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn makes_and_enters_a_directory() {
+    fn enters_a_directory() {
         if !can_change_root() {
             return;
         }
         let told = in_child(|| {
             enter_empty_root()?;
             let plan = plan_of(json!({"cwd": "/a/../b/c"}));
-            create_cwd(&plan)?;
-            create_cwd(&plan)?;
+            std::fs::create_dir_all("/b/c")?;
+            std::fs::create_dir("/a")?;
             Ok(format!("{} {}", try_enter_cwd(&plan)?, getcwd()?.display()))
         });
         assert_eq!(told.as_deref(), Ok("true /b/c"));

@@ -42,6 +42,7 @@ use crate::sys::mount::{
     AT_RECURSIVE, MountAttr, OPEN_TREE_CLONE, is_mount_root, mount_setattr, move_mount, move_mount_to_path, open_tree,
 };
 use prepare::HOST;
+use resolve::{Missing, Symlinks};
 
 /// The container's root while it is being built. Nothing of it may live on when the user's program starts.
 #[derive(Debug)]
@@ -110,6 +111,21 @@ impl Root {
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                 Some(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => Err(errno),
                 _ => Ok(()),
+            },
+        }
+    }
+
+    /// Makes the program's working directory where it is missing, as other runtimes do: while the root may still be
+    /// written, and inside it, whatever the path says.
+    ///
+    /// # Errors
+    /// The kernel's, but not those of a path that leads nowhere, or to no directory: it is told when it is entered.
+    pub fn make_cwd(&self, cwd: &Path) -> anyhow::Result<()> {
+        match resolve::open_or_create(self.fd.as_fd(), cwd, || Ok(Missing::Directory), Symlinks::Follow) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.downcast_ref() {
+                Some(Errno::EROFS | Errno::EEXIST | Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(()),
+                _ => Err(error).context("config.json: /process/cwd"),
             },
         }
     }

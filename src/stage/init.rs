@@ -250,10 +250,14 @@ impl Init<'_> {
 
     /// The last things about the mount tree; the descriptors into it go with them.
     fn hide_paths(&mut self) -> anyhow::Result<()> {
-        let plan = &self.plan.rootfs;
+        let Plan { rootfs: plan, process, .. } = self.plan;
         let root = self.root()?;
         root.apply_readonly_paths(plan)?;
         root.apply_masked_paths(plan)?;
+        // As the container's root still, and before there is nothing more to write.
+        if let Some(process) = process {
+            root.make_cwd(&process.cwd)?;
+        }
         root.apply_readonly_root(plan)?;
         root.apply_propagation(plan)?;
         self.root = None;

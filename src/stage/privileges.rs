@@ -48,7 +48,6 @@ pub fn close_others(preserve_fds: u32, keep: &[BorrowedFd<'_>]) -> anyhow::Resul
 /// The directory comes first, with the power to look everywhere; where not even that helps (a network file system
 /// that trusts no root), the container's user may have more luck.
 pub fn become_user(process: &ProcessPlan, settings: &Settings) -> anyhow::Result<()> {
-    cwd::create_cwd(process)?;
     let is_there = cwd::try_enter_cwd(process)?;
     drop_bounding(process)?;
     let groups = match (process.keep_groups, settings.may_deny_setgroups) {
