@@ -56,6 +56,20 @@ fn a_created_container_can_be_killed() {
     container.until("stopped");
 }
 
+/// What asks a program to end ends one that has not begun, too: pid 1 would pass over it.
+#[test]
+fn a_created_container_ends_by_term() {
+    for signal in ["TERM", "INT", "HUP", "QUIT"] {
+        let container = Container::new(Bundle::sleeping());
+        container.create().ok();
+        container.kill(signal).ok();
+        container.until("stopped");
+        container.start().refused();
+        container.delete().ok();
+        container.assert_nothing_left();
+    }
+}
+
 /// An id that nobody has.
 #[test]
 fn nobody_cannot_be_killed() {

@@ -116,6 +116,8 @@ pub fn main(init: &mut Init<'_>) -> ! {
 impl Init<'_> {
     fn reset_signals(&mut self) -> anyhow::Result<()> {
         process::reset_signals().context("reset signals")?;
+        // Whoever kills a container that waits for its start means it.
+        process::end_by_signals().context("signal")?;
         self.pid = std::process::id().cast_signed();
         // With whatever secrets the caller has.
         process::wipe_environment();

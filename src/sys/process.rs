@@ -194,6 +194,30 @@ pub fn reset_signals() -> Result<(), Errno> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
+/// `sighandler_t signal(int signum, sighandler_t handler);` — <https://man7.org/linux/man-pages/man7/pid_namespaces.7.html>
+///
+/// Lets this process end by the signals that ask for it, with 128 and the signal's number, also where it is the first of
+/// its pid namespace: there the kernel passes over what has no handler. Those that the caller ignores stay ignored;
+/// execve takes the handlers away.
+///
+/// # Errors
+/// None in practice.
+pub fn end_by_signals() -> Result<(), Errno> {
+    use nix::sys::signal::{SigHandler, signal};
+    extern "C" fn end(number: libc::c_int) {
+        exit_now(128 + number);
+    }
+    for number in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+        // SAFETY: the handler does nothing but _exit(2).
+        unsafe {
+            if matches!(signal(number, SigHandler::Handler(end))?, SigHandler::SigIgn) {
+                signal(number, SigHandler::SigIgn)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `int ioctl(int fd, TIOCSCTTY, 0);` — <https://man7.org/linux/man-pages/man2/TIOCSCTTY.2const.html>
 ///
 /// Makes the terminal the controlling one of this session.
