@@ -10,6 +10,7 @@ NEED    := ./integration/need.sh
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+build: export RT_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 build: ## The static binary target/release/rt
 	@$(NEED) gcc libc6-dev
 	cargo build --release --locked

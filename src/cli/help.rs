@@ -17,7 +17,7 @@ pub fn version(dialect: Dialect) -> String {
         "{} version {}\ncommit: {}\nspec: {SPEC_VERSION}\n{}",
         dialect.name(),
         env!("CARGO_PKG_VERSION"),
-        option_env!("RT_COMMIT").unwrap_or("unknown"),
+        option_env!("RT_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown"),
         dialect.features_line(),
     )
 }
