@@ -1,7 +1,7 @@
 //! A seccomp agent: takes listeners from the runtime, and answers for the kernel.
 
-use std::io::{IoSliceMut, Read};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,9 @@ use std::thread::{Builder, JoinHandle};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::Value;
 
+use super::descriptor::receive;
 use super::runtime::eventually;
 
 /// What a process has asked.
@@ -62,7 +62,7 @@ impl Agent {
                 if theirs.lock().unwrap().is_over {
                     return;
                 }
-                let Some(notify) = receive(stream.unwrap(), &theirs) else { continue };
+                let Some(notify) = take(stream.unwrap(), &theirs) else { continue };
                 let (seen, answer) = (theirs.clone(), answer.clone());
                 let serve = move || serve(&notify, &seen, &*answer);
                 Builder::new().spawn(serve).unwrap();
@@ -107,36 +107,12 @@ impl Drop for Agent {
 }
 
 /// Takes the document and the one descriptor of a connection, which must come with the first bytes.
-fn receive(stream: UnixStream, seen: &Mutex<Seen>) -> Option<OwnedFd> {
-    let mut text = vec![0; 1 << 16];
-    let mut space = nix::cmsg_space!([RawFd; 4]);
-    let (length, descriptors) = {
-        let mut buffers = [IoSliceMut::new(&mut text)];
-        let message =
-            recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).unwrap();
-        let mut descriptors = Vec::new();
-        for control in message.cmsgs().unwrap() {
-            if let ControlMessageOwned::ScmRights(list) = control {
-                descriptors.extend(list);
-            }
-        }
-        (message.bytes, descriptors)
-    };
-    if length == 0 {
-        return None;
-    }
-    text.truncate(length);
-    (&stream).read_to_end(&mut text).unwrap();
+fn take(mut stream: UnixStream, seen: &Mutex<Seen>) -> Option<OwnedFd> {
+    let (mut text, listener) = receive(&stream)?;
+    stream.read_to_end(&mut text).unwrap();
     let state: Value = serde_json::from_slice(&text).expect("exactly one JSON document on a connection");
-    assert_eq!(descriptors.len(), 1, "exactly one descriptor");
     seen.lock().unwrap().states.push(state);
-    Some(adopt(descriptors[0]))
-}
-
-#[allow(unsafe_code)]
-fn adopt(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: recvmsg made this descriptor for us a moment ago and nobody else knows its number.
-    unsafe { OwnedFd::from_raw_fd(descriptor) }
+    Some(listener)
 }
 
 /// Answers until nobody has the filter any more.

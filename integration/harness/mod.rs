@@ -4,6 +4,7 @@ pub mod agent;
 pub mod bundle;
 pub mod cgroups;
 pub mod container;
+pub mod descriptor;
 pub mod leaks;
 pub mod mode;
 pub mod netns;

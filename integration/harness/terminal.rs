@@ -1,14 +1,15 @@
 //! The other end of a container's terminal: the console socket, and a terminal of the caller's own.
 
 use std::fs::File;
-use std::io::{IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+use super::descriptor::receive;
 
 /// Listens where `--console-socket` sends the terminal.
 pub struct ConsoleSocket {
@@ -28,28 +29,9 @@ impl ConsoleSocket {
     pub fn receive(&self) -> (Terminal, String) {
         wait_readable(&self.listener, "a connection to the console socket");
         let (stream, _) = self.listener.accept().unwrap();
-        let mut name = [0; 4096];
-        let mut buffers = [IoSliceMut::new(&mut name)];
-        let mut space = nix::cmsg_space!([RawFd; 4]);
-        let message =
-            recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).unwrap();
-        let mut descriptors = Vec::new();
-        for control in message.cmsgs().unwrap() {
-            if let ControlMessageOwned::ScmRights(list) = control {
-                descriptors.extend(list);
-            }
-        }
-        assert_eq!(descriptors.len(), 1, "exactly one descriptor, the master");
-        let bytes = message.bytes;
-        let text = String::from_utf8_lossy(&name[..bytes]).into_owned();
-        (Terminal::new(adopt(descriptors[0])), text)
+        let (text, master) = receive(&stream).expect("a message with the master");
+        (Terminal::new(master), String::from_utf8_lossy(&text).into_owned())
     }
-}
-
-#[allow(unsafe_code)]
-fn adopt(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: recvmsg made this descriptor for us a moment ago and nobody else knows its number.
-    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
 /// The master side of a terminal.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::options_of;
 use crate::harness::netns::NetworkNamespace;
 use crate::harness::runtime::{outcome, runtime};
-use crate::harness::{Bundle, Container};
+use crate::harness::{Bundle, Container, Outcome};
 
 /// The last mount on `point`, with the options of the mount alone.
 fn mount_on(table: &str, point: &str) -> (String, Vec<String>) {
@@ -79,6 +79,16 @@ fn a_pod_with_a_user_namespace_has_filesystems_of_its_own() {
     }
 }
 
+/// `run`, by an rt that is itself in a user and a mount namespace.
+fn run_inside(container: &Container) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "--propagation", "unchanged"]);
+    command.arg(&runtime().path).arg("--root").arg(container.root());
+    command.args(["--cgroup-manager", "disabled", "run", "--bundle"]).arg(container.bundle.dir.path());
+    command.arg(&container.id);
+    outcome(command)
+}
+
 /// rt inside another user namespace, as in a rootless container: no device can be made there, no id but root exists.
 #[test]
 fn a_container_runs_inside_a_user_namespace() {
@@ -88,14 +98,7 @@ fn a_container_runs_inside_a_user_namespace() {
     let bundle = bundle.without_mount("/sys/fs/cgroup").without("/linux/cgroupsPath").without("/linux/resources");
     // Group 5, the terminals', has no id here.
     let container = Container::new(bundle.without_mount("/dev/pts"));
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "--propagation", "unchanged"]);
-    command.arg(&runtime().path).arg("--root").arg(container.root());
-    command
-        .args(["--cgroup-manager", "disabled", "run", "--bundle"])
-        .arg(container.bundle.dir.path())
-        .arg(&container.id);
-    assert_eq!(outcome(command).ok().stdout, "3\n/proc/1\n0\n");
+    assert_eq!(run_inside(&container).ok().stdout, "3\n/proc/1\n0\n");
     container.assert_nothing_left();
 }
 
@@ -109,14 +112,7 @@ fn a_user_namespace_can_hold_another() {
     let bundle = bundle.set("/linux/uidMappings", one.clone()).set("/linux/gidMappings", one).without_mount("/dev/pts");
     let bundle = bundle.without_mount("/sys/fs/cgroup").without("/linux/cgroupsPath").without("/linux/resources");
     let container = Container::new(bundle);
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "--propagation", "unchanged"]);
-    command.arg(&runtime().path).arg("--root").arg(container.root());
-    command
-        .args(["--cgroup-manager", "disabled", "run", "--bundle"])
-        .arg(container.bundle.dir.path())
-        .arg(&container.id);
-    let output = outcome(command).ok().stdout;
+    let output = run_inside(&container).ok().stdout;
     assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "0", "1", "1"]);
     container.assert_nothing_left();
 }

@@ -6,6 +6,7 @@
 
 mod attacks;
 mod features;
+mod unprivileged;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};

@@ -13,7 +13,7 @@ mod model;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
-mod random;
+pub(super) mod random;
 mod raw;
 mod rules;
 mod syscalls;
@@ -319,3 +319,5 @@ fn plan_listener(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod theirs;

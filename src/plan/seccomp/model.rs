@@ -10,8 +10,8 @@ use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompArg, LinuxSeccompOperator};
 
 use super::action::{ENOSYS, ERRNO, is_stricter};
 use super::arch::{Architecture, X32_BIT};
-use super::oracle::value_of;
 use super::syscalls::{Call, Multiplexer};
+use super::theirs::value_of;
 
 /// An argument, an operator, the bits that count, the value.
 type Comparison = (usize, LinuxSeccompOperator, u64, u64);

@@ -149,3 +149,22 @@ fn symlinks_that_lead_in_a_circle_end() {
         assert!(error_of(build(&plan)).contains("ELOOP"));
     });
 }
+
+#[test]
+fn the_checked_proc_writes_only_to_proc() {
+    in_bundle(|bundle| {
+        let procfs = ProcFs::open().unwrap();
+        // A file that only this thread sees is mounted over one of its own.
+        let fake = bundle.join("fake");
+        fs::write(&fake, "").unwrap();
+        let own = PathBuf::from("/proc/self/comm");
+        mount(Some(&fake), &own, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        assert_eq!(procfs.write("self/comm", b"x"), Err(nix::errno::Errno::EXDEV));
+        assert_eq!(fs::read_to_string(&fake).unwrap(), "");
+        nix::mount::umount2(&own, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        assert!(procfs.write("thread-self/comm", b"rt-test").is_ok());
+        for path in ["../proc/self/comm", "/proc/self/comm", "self/root/proc/self/comm", "self/cwd"] {
+            assert!(procfs.write(path, b"x").is_err(), "{path}");
+        }
+    });
+}

@@ -1,20 +1,15 @@
 //! What a configuration may ask for.
 
 use std::os::unix::fs::{chown, symlink};
-use std::process::Command;
 
-use nix::mount::MntFlags;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
-use nix::unistd::isatty;
 
 use super::*;
 use crate::host::cgroup::{Hierarchy, Unified};
-use crate::plan::namespaces::{Namespace, NamespacePlan};
-use crate::plan::rootfs::tests::plan_with;
 use crate::sys::xattr;
 
 /// What dockerd asks for.
-fn typical() -> Value {
+pub(super) fn typical() -> Value {
     json!({
         "readonly": true,
         "mounts": [
@@ -44,7 +39,7 @@ fn a_typical_container_has_all_it_needs() {
         let mut root = build(&plan).unwrap();
         root.apply_devices(&plan).unwrap();
         let console = root.open_console(0, Some((24, 80))).unwrap();
-        assert!(isatty(&console.slave).unwrap());
+        assert!(nix::unistd::isatty(&console.slave).unwrap());
         root.bind_console(console.slave.as_fd()).unwrap();
         root.pivot(false).unwrap();
         root.apply_propagation(&plan).unwrap();
@@ -501,122 +496,5 @@ fn the_root_can_be_moved_where_pivot_root_does_not_work() {
         root.pivot(true).unwrap();
         assert!(Path::new("/inside").exists());
         assert!(!Path::new("/usr").exists());
-    });
-}
-
-/// Started again by the next test, in a user namespace.
-#[test]
-fn inner_part_of_locked_attributes() {
-    let Some(bundle) = inner_bundle() else { return };
-    let plan_rw = plan(
-        &bundle,
-        json!({"mounts": [
-            {"destination": "/rw", "source": "victim", "options": ["bind", "rw", "dev"]},
-            {"destination": "/nosuid", "source": "victim", "options": ["bind", "nosuid"]},
-        ]}),
-    );
-    let root = build(&plan_rw).unwrap();
-    let rootfs = bundle.join("rootfs");
-    assert!(flags(rootfs.join("rw")).contains(FsFlags::ST_RDONLY | FsFlags::ST_NODEV));
-    assert!(flags(rootfs.join("nosuid")).contains(FsFlags::ST_RDONLY | FsFlags::ST_NOSUID));
-    drop(root);
-    let order = json!({"mounts": [{"destination": "/rw", "source": "victim", "options": ["rbind", "rrw"]}]});
-    assert!(error_of(build(&plan(&bundle, order))).contains("EPERM"));
-    println!("{DONE}");
-}
-
-#[test]
-fn locked_attributes_stay_and_are_no_error() {
-    in_bundle(|bundle| {
-        for name in ["rw", "nosuid"] {
-            fs::create_dir(bundle.join("rootfs").join(name)).unwrap();
-        }
-        let locked = MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
-        mount(Some("x"), &bundle.join("victim"), Some("tmpfs"), locked, None::<&str>).unwrap();
-        in_user_namespace(bundle, &[], "inner_part_of_locked_attributes");
-    });
-}
-
-/// Started again by the next test, in a user namespace with pid and ipc namespaces of its own.
-#[test]
-fn inner_part_of_a_container_without_privilege() {
-    let Some(bundle) = inner_bundle() else { return };
-    // The network is the host's: the kernel refuses a sysfs of our own.
-    let namespaces = NamespacePlan { user: Namespace::New, network: Namespace::Inherit, ..namespaces() };
-    let mut document = typical();
-    let pts = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
-    document["mounts"][2]["options"] = pts;
-    document["mounts"].as_array_mut().unwrap().push(json!(
-        {"destination": "/data", "source": "victim", "options": ["rbind", "ro"]}
-    ));
-    let (plan, faults) = plan_with(&bundle, &namespaces, document);
-    assert!(faults.errors.is_empty(), "{faults}");
-    assert!(plan.devices.bind);
-    let mut prepared = prepare(&plan, &namespaces).unwrap();
-    let mut root = Root::open(&plan).unwrap();
-    let context = MountContext { cgroup: &CgroupPaths::default(), layout: &Layout::None };
-    root.apply_mounts(&plan, &mut prepared, &context).unwrap();
-    root.apply_devices(&plan).unwrap();
-    let console = root.open_console(0, None).unwrap();
-    root.bind_console(console.slave.as_fd()).unwrap();
-    root.pivot(false).unwrap();
-    root.apply_readonly_paths(&plan).unwrap();
-    root.apply_masked_paths(&plan).unwrap();
-    root.apply_readonly_root(&plan).unwrap();
-    let both = FsFlags::ST_RDONLY | FsFlags::ST_NOSUID;
-    assert!(flags("/sys").contains(both) && flags("/data").contains(FsFlags::ST_RDONLY));
-    assert!(Path::new("/sys/class/net").is_dir());
-    assert_eq!(fs::metadata("/dev/null").unwrap().rdev(), makedev(1, 3));
-    fs::write("/dev/null", "x").unwrap();
-    assert!(fs::read("/proc/keys").unwrap().is_empty());
-    assert!(flags("/").contains(FsFlags::ST_RDONLY));
-    println!("{DONE}");
-}
-
-#[test]
-fn a_container_without_privilege_gets_what_the_host_has() {
-    in_bundle(|bundle| {
-        let more = ["--pid", "--fork", "--ipc"];
-        in_user_namespace(bundle, &more, "inner_part_of_a_container_without_privilege");
-    });
-}
-
-const DONE: &str = "inner part is done";
-
-fn inner_bundle() -> Option<PathBuf> {
-    std::env::var_os("RT_TEST_INNER_BUNDLE").map(PathBuf::from)
-}
-
-/// Starts this program again for one test, in a user and a mount namespace below those of the calling thread.
-fn in_user_namespace(bundle: &Path, more: &[&str], test: &str) {
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "--propagation", "unchanged"])
-        .args(more)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", &format!("rootfs::tests::features::{test}")])
-        .env("RT_TEST_INNER_BUNDLE", bundle)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains(DONE), "{text}{errors}");
-}
-
-#[test]
-fn the_checked_proc_writes_only_to_proc() {
-    in_bundle(|bundle| {
-        let procfs = ProcFs::open().unwrap();
-        // A file that only this thread sees is mounted over one of its own.
-        let fake = bundle.join("fake");
-        fs::write(&fake, "").unwrap();
-        let own = PathBuf::from("/proc/self/comm");
-        mount(Some(&fake), &own, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-        assert_eq!(procfs.write("self/comm", b"x"), Err(nix::errno::Errno::EXDEV));
-        assert_eq!(fs::read_to_string(&fake).unwrap(), "");
-        nix::mount::umount2(&own, MntFlags::MNT_DETACH).unwrap();
-        assert!(procfs.write("thread-self/comm", b"rt-test").is_ok());
-        for path in ["../proc/self/comm", "/proc/self/comm", "self/root/proc/self/comm", "self/cwd"] {
-            assert!(procfs.write(path, b"x").is_err(), "{path}");
-        }
     });
 }
