@@ -145,11 +145,10 @@ impl Log {
         self.aside(Level::Warning, message);
     }
 
-    /// Says what is being done, under `--debug`.
-    #[allow(dead_code)] // until the stages tell their steps
-    pub fn debug(&self, message: impl FnOnce() -> String) {
+    /// Says what is going to be done, under `--debug`: a line for each operation.
+    pub fn debug(&self, lines: impl FnOnce() -> Vec<String>) {
         if self.level >= Level::Debug {
-            self.aside(Level::Debug, &message());
+            lines().iter().for_each(|line| self.aside(Level::Debug, line));
         }
     }
 
@@ -340,7 +339,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("rt-log-{}", std::process::id()));
         let log = Log { target: Target::of(&file), format: Format::Json, level: Level::Debug, ..Log::new("rt") };
         log.warn("this is tolerated");
-        log.debug(|| "this is done".to_owned());
+        log.debug(|| vec!["this will be done".to_owned(), "and this".to_owned()]);
         log.error("mount \"proc\": it is\nbroken \u{1}");
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::remove_file(&file).unwrap();

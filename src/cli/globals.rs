@@ -113,7 +113,7 @@ pub fn command() -> Command {
         flags::path("log", "FILE", "write errors to FILE too").short('l'),
         flags::choice("log-format", "text|json", "form of the messages in FILE"),
         flags::choice("log-level", "error|warning|warn|info|debug", "which messages").hide(true),
-        flags::switch("debug", "say more"),
+        flags::switch("debug", "say what is going to be done, too"),
         flags::choice("cgroup-manager", "cgroupfs|systemd|disabled", "cgroupfs, systemd or disabled")
             .value_name("MANAGER"),
         flags::switch("systemd-cgroup", "same as --cgroup-manager=systemd").short('s'),

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::ArgMatches;
 
 use crate::cli::{CgroupManager, Globals, Rootless};
-use crate::error::Faults;
+use crate::error::{Faults, printable};
 use crate::host::Host;
 use crate::netdev;
 use crate::plan::Plan;
@@ -87,6 +87,10 @@ impl Request {
         for warning in &self.plan.warnings {
             globals.log.warn(&warning.to_string());
         }
+        globals.log.debug(|| {
+            let lines = self.plan.explain(&self.host);
+            lines.iter().map(|line| format!("{}: {}", line.step, printable(&line.text))).collect()
+        });
         let container = self.root.create(&self.id)?;
         let created =
             runtime::create(&self.spec, &self.plan, &self.host, &self.settings, container, console, wants_gate)?;
