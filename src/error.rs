@@ -1,5 +1,6 @@
 //! Faults of a configuration: a JSON pointer and a reason.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// One thing that is wrong with a JSON document that the caller gave.
@@ -18,11 +19,20 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.pointer.is_empty() {
-            write!(f, "{}: {}", self.file, self.reason)
+            write!(f, "{}: {}", self.file, printable(&self.reason))
         } else {
-            write!(f, "{}: {}: {}", self.file, self.pointer, self.reason)
+            write!(f, "{}: {}: {}", self.file, printable(&self.pointer), printable(&self.reason))
         }
     }
+}
+
+/// A text that may hold anything, without what would break a line or steer a terminal: `a\nb`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect::<String>().into()
 }
 
 /// Every fault that was found in one document, and the warnings beside them.
@@ -109,5 +119,13 @@ mod tests {
         first.absorb(faults(&["/process/args", "/hostname", "/hostname"], &["/vm", "/mounts/0"]));
         assert_eq!(first, faults(&["/process/args", "/hostname", "/hostname"], &["/vm", "/mounts/0"]));
         assert_eq!(first.to_string(), "config.json: /process/args: bad (and 2 more: see `rt check`)");
+    }
+
+    #[test]
+    fn a_fault_is_one_line_whatever_the_document_holds() {
+        let mut faults = Faults::default();
+        faults.error("/annotations/a\nb\u{1b}[2J", "\u{7f}é is bad");
+        assert_eq!(faults.to_string(), "config.json: /annotations/a\\nb\\u{1b}[2J: \\u{7f}é is bad");
+        assert_eq!(printable("as it is"), "as it is");
     }
 }

@@ -30,14 +30,14 @@ fn refused(cases: Vec<Case>) {
 }
 
 /// Whether an error names just this place: not one below, nor another that begins alike.
-fn names(error: &str, pointer: &str) -> bool {
+pub(super) fn names(error: &str, pointer: &str) -> bool {
     error.match_indices(pointer).any(|(start, _)| {
         !error[start + pointer.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '/')
     })
 }
 
 /// Sets the value at a pointer; objects on the way are made, and `-` is the end of a list.
-fn put(config: &mut Value, pointer: &str, value: Value) {
+pub(super) fn put(config: &mut Value, pointer: &str, value: Value) {
     let place = pointer.split('/').skip(1).fold(config, |place, name| match place {
         Value::Array(list) => {
             let index = name.parse().unwrap_or(list.len());
@@ -46,7 +46,7 @@ fn put(config: &mut Value, pointer: &str, value: Value) {
             }
             &mut list[index]
         }
-        _ => &mut place[name],
+        _ => &mut place[name.replace("~1", "/").replace("~0", "~")],
     });
     *place = value;
 }

@@ -1,6 +1,7 @@
 //! runtime.md, "Errors": "generating an error MUST leave the state of the environment as if the operation were never
 //! attempted". Each case: one clear line, a non-zero exit, nothing left.
 
+mod everywhere;
 mod forbidden;
 mod tolerance;
 

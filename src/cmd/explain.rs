@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::creation::{driver, examine, host};
 use super::print;
 use crate::cli::Globals;
+use crate::error::printable;
 use crate::plan::explain::Line;
 use crate::plan::filter::explain_filter;
 
@@ -38,7 +39,7 @@ pub fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
 
 fn as_lines(lines: &[Line]) -> String {
     let width = lines.iter().map(|line| line.step.len()).max().unwrap_or(0);
-    lines.iter().map(|line| format!("{:width$}  {}\n", line.step, line.text)).collect()
+    lines.iter().map(|line| format!("{:width$}  {}\n", line.step, printable(&line.text))).collect()
 }
 
 fn as_json(lines: &[Line]) -> String {

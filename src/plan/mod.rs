@@ -119,4 +119,6 @@ impl Plan {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::*;
 use crate::host::cgroup::Unified;
 
 /// A machine with cgroup v2.
-fn host() -> Host {
+pub(super) fn host() -> Host {
     let controllers = ["cpu", "memory", "pids"].map(str::to_owned).to_vec();
     Host {
         cgroup: Layout::Unified(Unified { mount: "/sys/fs/cgroup".into(), own: "/".into(), controllers }),

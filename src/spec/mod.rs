@@ -72,7 +72,8 @@ impl Spec {
         finish(spec, faults)
     }
 
-    fn examine_text(bundle: PathBuf, text: Vec<u8>) -> (Option<Spec>, Faults) {
+    /// As `examine`, of a text that was read before.
+    pub fn examine_text(bundle: PathBuf, text: Vec<u8>) -> (Option<Spec>, Faults) {
         let (oci, mut faults) = parse::<oci_spec::runtime::Spec>(&text, &schema::CONFIG, CONFIG);
         let Some(oci) = oci else { return (None, faults) };
         let mut found = Faults::default();
