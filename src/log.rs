@@ -221,7 +221,7 @@ pub fn one_line(error: &anyhow::Error) -> String {
         let separator = if text.is_empty() { "" } else { ": " };
         let _ = write!(text, "{separator}{part}");
     }
-    text
+    line_of(&text)
 }
 
 /// `permission denied (EACCES)`.
@@ -330,6 +330,8 @@ mod tests {
         assert_eq!(describe_errno(Errno::EIO), "I/O error (EIO)");
         let error = anyhow::Error::new(Errno::EACCES).context("open \"x\"").context("create");
         assert_eq!(one_line(&error), "create: open \"x\": permission denied (EACCES)");
+        // Between the container's init and the runtime it travels in one message.
+        assert!(one_line(&anyhow::anyhow!("x".repeat(1 << 20))).len() <= LONGEST_MESSAGE_BYTES);
         let io = anyhow::Error::new(io::Error::from_raw_os_error(2)).context("read f");
         assert_eq!(one_line(&io), "read f: no such file or directory (ENOENT)");
     }

@@ -24,6 +24,20 @@ fn refused(container: &Container, words: &[&str]) {
     container.assert_nothing_left();
 }
 
+/// state.json is UTF-8 and names the bundle, so this one cannot have a container.
+#[test]
+fn a_bundle_whose_path_is_no_text_is_refused() {
+    only_rt!(); // others write what is no JSON
+    use std::os::unix::ffi::OsStrExt;
+    let container = Container::new(Bundle::args(&["true"]));
+    let link = container.home.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    std::os::unix::fs::symlink(container.bundle.beside(""), &link).unwrap();
+    let mut command = container.command();
+    command.args(["create", "--bundle"]).arg(&link).arg(&container.id);
+    outcome(command).refused_with(&["\\xFF", "UTF-8"]);
+    container.assert_nothing_left();
+}
+
 /// "If the runtime is unable to create the environment [...] it MUST generate an error": no bundle, no config.json.
 #[test]
 fn a_missing_bundle_is_refused() {

@@ -103,6 +103,16 @@ fn the_largest_number_is_no_id() {
     }
 }
 
+/// More groups than the kernel takes.
+#[test]
+fn too_many_groups_are_refused() {
+    only_rt!(); // others say EINVAL
+    let groups: Vec<u32> = (1..=65537).collect();
+    let container = Container::new(Bundle::args(&["id"]).set("/process/user/additionalGids", json!(groups)));
+    container.create().refused_with(&["/process/user/additionalGids", "65537", "65536"]);
+    container.assert_nothing_left();
+}
+
 /// "`apparmorProfile` specifies the name of the AppArmor profile", "`selinuxLabel`": on a machine without the module, or
 /// without that profile, an error. It never runs unconfined instead.
 #[test]

@@ -59,7 +59,9 @@ pub fn set_ids(plan: &ProcessPlan, groups: Groups) -> Result<()> {
             Err(Errno::EPERM) if groups == Groups::SetUnlessDenied => {
                 return Err(Errno::EPERM).context("set additional groups: this user namespace denies setgroups(2)");
             }
-            result => result.with_context(|| format!("set additional groups {:?}", plan.additional_gids))?,
+            result => result.with_context(|| {
+                format!("set additional groups {:?} (/process/user/additionalGids)", plan.additional_gids)
+            })?,
         }
     }
     let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));

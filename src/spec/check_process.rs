@@ -4,6 +4,9 @@ use oci_spec::runtime::{LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Sched
 
 use crate::error::Faults;
 
+/// `NGROUPS_MAX`, setgroups(2).
+const MOST_GROUPS: usize = 65536;
+
 /// Checks `process`, which is at `pointer`.
 pub fn check(process: &Process, pointer: &str, faults: &mut Faults) {
     match process.args() {
@@ -15,6 +18,11 @@ pub fn check(process: &Process, pointer: &str, faults: &mut Faults) {
     let user = process.user();
     for (name, id) in [("uid", user.uid()), ("gid", user.gid())] {
         check_id(id, || format!("{pointer}/user/{name}"), faults);
+    }
+    let groups = user.additional_gids().as_ref().map_or(0, Vec::len);
+    if groups > MOST_GROUPS {
+        let reason = format!("has {groups} groups: the kernel takes {MOST_GROUPS}");
+        faults.error(format!("{pointer}/user/additionalGids"), reason);
     }
     for (index, gid) in user.additional_gids().iter().flatten().enumerate() {
         check_id(*gid, || format!("{pointer}/user/additionalGids/{index}"), faults);

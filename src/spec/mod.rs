@@ -212,7 +212,12 @@ fn read_open(open: File, path: &Path, file: &'static str) -> Result<Vec<u8>, Fau
 fn absolute(bundle: &Path) -> Result<PathBuf, Faults> {
     let has_parent = bundle.components().any(|part| part == std::path::Component::ParentDir);
     let absolute = if has_parent { std::fs::canonicalize(bundle) } else { std::path::absolute(bundle) };
-    absolute.map_err(|error| fault(CONFIG, format!("bundle {}: {}", bundle.display(), cause(&error))))
+    let absolute =
+        absolute.map_err(|error| fault(CONFIG, format!("bundle {}: {}", bundle.display(), cause(&error))))?;
+    match absolute.to_str() {
+        Some(_) => Ok(absolute),
+        None => Err(fault(CONFIG, format!("bundle {absolute:?}: is not UTF-8, as the state of a container has to be"))),
+    }
 }
 
 fn fault(file: &'static str, reason: String) -> Faults {

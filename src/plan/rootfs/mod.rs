@@ -10,6 +10,7 @@ mod options;
 mod paths;
 mod sysctl;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub use devices::{DeviceKind, DevicePlan, DevicesPlan};
@@ -148,10 +149,14 @@ fn host_propagation(asked: Option<Propagation>) -> Option<Propagation> {
 
 fn plan_paths(list: &[String], field: &str, faults: &mut Faults) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = Vec::with_capacity(list.len());
+    let mut seen = BTreeSet::new();
     for (index, path) in list.iter().enumerate() {
         match clean_destination(path.as_ref()).filter(|_| path.starts_with('/')) {
-            Some(path) if paths.contains(&path) => {}
-            Some(path) => paths.push(path),
+            Some(path) if seen.contains(path.as_os_str()) => {}
+            Some(path) => {
+                seen.insert(path.clone().into_os_string());
+                paths.push(path);
+            }
             None => faults.error(format!("/linux/{field}/{index}"), format!("\"{path}\" is not absolute")),
         }
     }

@@ -180,6 +180,14 @@ fn every_fault_has_its_pointer() {
 }
 
 #[test]
+fn a_path_is_masked_once_in_the_order_of_the_list() {
+    let document = json!({"linux": {"maskedPaths": ["/b", "/a", "/b", "/c/../a"], "readonlyPaths": ["/b", "/b/"]}});
+    let (plan, _) = plan(document);
+    assert_eq!(plan.masked_paths, [PathBuf::from("/b"), PathBuf::from("/a")]);
+    assert_eq!(plan.readonly_paths, [PathBuf::from("/b")]);
+}
+
+#[test]
 fn a_parameter_of_the_kernel_needs_its_namespace() {
     let check = |key: &str, namespaces: &NamespacePlan| {
         let oci = json!({"ociVersion": "1.0.2", "linux": {"sysctl": {key: "1"}}});
