@@ -76,24 +76,37 @@ lint: ## clippy, every warning an error
 	@$(NEED) gcc libc6-dev libseccomp-dev
 	cargo clippy --locked --all-targets --test integration -- -D warnings
 
+manual: ## Write docs/man and docs/completions anew, from the command line as it is declared
+	@$(NEED) gcc libc6-dev libseccomp-dev
+	@RT_WRITE_MANUAL=1 cargo test --quiet --locked --bin rt manual
+
 fmt: ## Format the code
 	cargo fmt
 
 CONF := $(DESTDIR)/etc/containers/containers.conf.d/50-rt.conf
-DOC  := $(DESTDIR)$(PREFIX)/share/doc/rt
+SHARE := $(DESTDIR)$(PREFIX)/share
+DOC  := $(SHARE)/doc/rt
+BASH_COMPLETION := $(SHARE)/bash-completion/completions/rt
+ZSH_COMPLETION  := $(SHARE)/zsh/site-functions/_rt
+FISH_COMPLETION := $(SHARE)/fish/vendor_completions.d/rt.fish
 
-install: build ## To $(PREFIX)/bin, and rt made known to podman; PREFIX and DESTDIR as usual
+install: build ## To $(PREFIX)/bin, with manual and completions, and rt made known to podman; PREFIX and DESTDIR as usual
 	$(SUDO) install -D -m 755 target/release/rt $(DESTDIR)$(PREFIX)/bin/rt
+	$(SUDO) install -D -m 644 -t $(SHARE)/man/man8 docs/man/*.8
+	$(SUDO) install -D -m 644 docs/completions/rt.bash $(BASH_COMPLETION)
+	$(SUDO) install -D -m 644 docs/completions/_rt $(ZSH_COMPLETION)
+	$(SUDO) install -D -m 644 docs/completions/rt.fish $(FISH_COMPLETION)
 	$(SUDO) install -d $(DOC) $(dir $(CONF))
 	sed 's|@BINDIR@|$(PREFIX)/bin|' docs/drop-ins/containers.conf | $(SUDO) tee $(CONF) > /dev/null
 	for file in daemon.json containerd.toml; do sed 's|@BINDIR@|$(PREFIX)/bin|' docs/drop-ins/$$file | $(SUDO) tee $(DOC)/$$file > /dev/null; done
 
 uninstall: ## Take it away again
-	$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/rt $(CONF)
+	$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/rt $(CONF) $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
+	$(SUDO) rm -f $(SHARE)/man/man8/rt.8 $(patsubst docs/man/%,$(SHARE)/man/man8/%,$(wildcard docs/man/rt-*.8))
 	$(SUDO) rm -rf $(DOC)
 
 clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help seccomp-oracle build rootfs run examples unit integration spec-coverage test-vm conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help manual seccomp-oracle build rootfs run examples unit integration spec-coverage test-vm conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean

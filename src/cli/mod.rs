@@ -115,6 +115,23 @@ pub fn parse(argv: &[OsString], verbs: &[Verb]) -> Result<Asked, Box<Misuse>> {
     }
 }
 
+/// What rt(8) says of it.
+#[cfg(test)]
+const ABOUT: &str = "Makes, starts, watches and removes one container, for podman, Docker, containerd and other callers of \
+                     runc or crun, and for you. A bundle is a directory with a root file system and a config.json, which \
+                     is checked and decided as a whole before anything is done. There is no daemon.";
+
+/// The global flags and all verbs with theirs: nobody who runs `rt` needs it, but manuals and completions do.
+#[cfg(test)]
+pub fn tree(verbs: &[Verb]) -> Command {
+    let verbs = verbs.iter().map(|verb| verb.command().no_binary_name(false));
+    globals::command()
+        .no_binary_name(false)
+        .about("low-level OCI container runtime")
+        .long_about(ABOUT)
+        .subcommands(verbs)
+}
+
 /// clap knows which verb was nearly typed, once it has all their names.
 fn unknown_verb(name: &str, verbs: &[Verb]) -> String {
     let command = bare("rt").subcommands(verbs.iter().map(|verb| bare(verb.name)));

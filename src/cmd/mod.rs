@@ -14,6 +14,8 @@ pub mod explain;
 pub mod features;
 pub mod kill;
 pub mod list;
+#[cfg(test)]
+mod manual;
 pub mod mounts;
 mod pattern;
 pub mod pause;
