@@ -62,7 +62,7 @@ fn features_is_one_json_document() {
     }
 }
 
-/// features must not promise what `rt` refuses: every mount option that it lists is accepted in a config.
+/// features must not promise what `rt` refuses: every namespace that it lists can be asked for.
 #[test]
 fn every_advertised_namespace_can_be_made() {
     only_rt!();

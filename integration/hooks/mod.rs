@@ -5,6 +5,7 @@ mod points;
 
 use serde_json::{Value, json};
 
+use crate::harness::container::MARK;
 use crate::harness::{Bundle, Container, Kind, runtime};
 
 const POINTS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -153,18 +154,26 @@ fn create_container_hooks_can_still_mount() {
     container.assert_nothing_left();
 }
 
-/// "`args` with the same semantics as IEEE Std 1003.1 execv's argv", "`env`": these and no others.
+/// "`args` with the same semantics as IEEE Std 1003.1 execv's argv", "`env`": these and no others, for each kind.
 #[test]
 fn hooks_get_their_args_and_env() {
-    let bundle = Bundle::args(&["true"]);
-    let file = bundle.beside("seen");
-    let script = format!("echo \"$0 $1\" > {0}; /usr/bin/env >> {0}", file.display());
-    let hook = json!({ "path": "/bin/sh", "args": ["zero", "-c", script, "first", "second"], "env": ["ONLY=this"] });
-    let container = Container::new(bundle.push("/hooks/createRuntime", hook));
-    container.run().ok();
-    let seen = container.bundle.read_beside("seen");
-    assert!(seen.starts_with("first second\n"), "{seen}");
-    assert!(seen.contains("ONLY=this\n") && !seen.contains("CARGO"), "{seen}");
+    for point in POINTS {
+        let bundle = Bundle::args(&["true"]).set("/process/env", json!(["OF_THE_PROCESS=1"]));
+        let is_inside = point == "startContainer";
+        let outside = if is_inside { bundle.rootfs("/seen") } else { bundle.beside("seen") };
+        let file = if is_inside { "/seen".into() } else { outside.display().to_string() };
+        let script = format!("echo \"$0 $1\" > {file}; export -p >> {file}");
+        // busybox goes by its name.
+        let name = if is_inside { "sh" } else { "zero" };
+        let hook = json!({ "path": "/bin/sh", "args": [name, "-c", script, "first", "second"], "env": ["ONLY=this"] });
+        let container = Container::new(bundle.push(&format!("/hooks/{point}"), hook));
+        container.run().ok();
+        let seen = std::fs::read_to_string(&outside).unwrap_or_default();
+        assert!(seen.starts_with("first second\n"), "{point}: {seen}");
+        // A shell adds variables of its own.
+        assert!(seen.contains("export ONLY='this'\n"), "{point}: {seen}");
+        assert!(!seen.contains("OF_THE_PROCESS") && !seen.contains(MARK), "{point}: {seen}");
+    }
 }
 
 /// What a hook prints goes to the runtime's own streams, not into the container.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Bundle, Container, runtime};
+use crate::harness::{Bundle, Container, cgroups, runtime};
 
 /// "This operation MUST create a new container."
 #[test]
@@ -107,9 +107,21 @@ fn a_relative_bundle_becomes_absolute() {
 #[test]
 fn the_environment_is_complete_before_start() {
     need_root!("look at an init that waits");
-    let container = Container::new(Bundle::sleeping().set("/hostname", json!("early")));
+    let device = json!({ "path": "/dev/early", "type": "p", "fileMode": 0o640 });
+    let bundle = Bundle::sleeping().set("/hostname", json!("early")).push("/linux/devices", device).limited();
+    let container = Container::new(bundle);
     container.create().ok();
     let pid = container.pid();
+    assert_eq!(container.exec(&["hostname"]).ok().stdout, "early\n");
+    assert_eq!(container.exec(&["stat", "-c", "%F %a", "/dev/early"]).ok().stdout, "fifo 640\n");
+    if cgroups::has("pids") {
+        assert_eq!(container.cgroup_file("pids", "pids.max").as_deref(), Some("100"));
+    }
+    if cgroups::has("memory") {
+        let limit =
+            ["memory.max", "memory.limit_in_bytes"].iter().find_map(|file| container.cgroup_file("memory", file));
+        assert_eq!(limit, Some((64 << 20).to_string()));
+    }
     let mine = std::fs::read_link("/proc/self/ns/uts").unwrap();
     assert_ne!(std::fs::read_link(format!("/proc/{pid}/ns/uts")).unwrap(), mine);
     let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();

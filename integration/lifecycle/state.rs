@@ -21,7 +21,8 @@ fn state_has_all_required_properties() {
 /// "`annotations` contains the list of annotations associated with the container."
 #[test]
 fn state_repeats_the_annotations() {
-    let notes = json!({ "org.example.one": "1", "org.example.two": "zwei \"quoted\"\n" });
+    // "Keys SHOULD be named using a reverse domain notation": others are repeated, too.
+    let notes = json!({ "org.example.one": "1", "org.example.two": "zwei \"quoted\"\n", "a key/of ~ anybody's": "" });
     let container = Container::new(Bundle::sleeping().set("/annotations", notes.clone()));
     container.create().ok();
     assert_eq!(container.state().unwrap()["annotations"], notes);

@@ -43,7 +43,6 @@ fn with_user_namespace(bundle: Bundle) -> Bundle {
 fn the_mapping_of_the_container_is_the_default() {
     need_root!("map the ids of a mount");
     only_rt!(); // runc 1.1 does not know it, crun 1.8 turns it round
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
     let bundle = with_user_namespace(bundle).push("/mounts", idmapped(&source, &["bind", "idmap"], None));
     assert_eq!(Container::new(bundle).run().ok().stdout, "7:7\n");
@@ -54,7 +53,6 @@ fn the_mapping_of_the_container_is_the_default() {
 fn a_mount_may_have_a_mapping_of_its_own() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
     let own = idmapped(&source, &["bind", "idmap"], Some(mapping(7, 100_033, 1)));
     assert_eq!(Container::new(with_user_namespace(bundle).push("/mounts", own)).run().ok().stdout, "33:33\n");
@@ -65,7 +63,6 @@ fn a_mount_may_have_a_mapping_of_its_own() {
 fn what_is_not_mapped_belongs_to_nobody() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(3000);
     let small = idmapped(&source, &["bind", "idmap"], Some(mapping(0, 1000, 10)));
     assert_eq!(Container::new(bundle.push("/mounts", small)).run().ok().stdout, "65534:65534\n");
@@ -76,7 +73,6 @@ fn what_is_not_mapped_belongs_to_nobody() {
 fn new_files_belong_to_the_id_on_the_disk() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(0);
     let bundle = bundle.set("/process/args", json!(["touch", "/mnt/new"]));
     std::os::unix::fs::chown(&source, Some(5000), Some(5000)).unwrap();
@@ -92,7 +88,6 @@ fn new_files_belong_to_the_id_on_the_disk() {
 fn the_recursive_option_reaches_what_is_below() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     for (option, shown) in [("idmap", "1007:1007\n7:7\n"), ("ridmap", "1007:1007\n1007:1007\n")] {
         let (bundle, source) = bundle(7);
         let below = source.join("below");
@@ -111,7 +106,6 @@ fn the_recursive_option_reaches_what_is_below() {
 fn the_option_may_hold_the_mapping() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(7);
     let option = "idmap=uids=0-2000-100;gids=0-3000-100";
     let container = Container::new(bundle.push("/mounts", idmapped(&source, &["bind", option], None)));
@@ -124,7 +118,6 @@ fn the_option_may_hold_the_mapping() {
 fn bad_mappings_are_refused() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let one_side = |mut mount: Value| {
         mount.as_object_mut().unwrap().remove("gidMappings");
         mount
@@ -156,7 +149,6 @@ fn bad_mappings_are_refused() {
 fn uids_and_gids_have_mappings_of_their_own() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(100_005);
     let mut mount = idmapped(&source, &["bind", "idmap"], Some(mapping(100_000, 1000, 10)));
     mount["gidMappings"] = mapping(100_005, 2000, 1);
@@ -169,7 +161,6 @@ fn uids_and_gids_have_mappings_of_their_own() {
 fn mappings_alone_map_the_mount() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(100_000);
     let mount = idmapped(&source, &["bind"], Some(mapping(100_000, 5, 1)));
     assert_eq!(Container::new(bundle.push("/mounts", mount)).run().ok().stdout, "5:5\n");
@@ -180,7 +171,6 @@ fn mappings_alone_map_the_mount() {
 fn the_option_may_hold_several_ranges() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     for (owner, shown) in [(100, "1000:3000\n"), (205, "2005:65534\n")] {
         let (bundle, source) = bundle(owner);
         let option = "idmap=uids=100-1000-10#200-2000-10;gids=100-3000-10";
@@ -194,7 +184,6 @@ fn the_option_may_hold_several_ranges() {
 fn an_at_sign_counts_in_the_containers_ids() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(3);
     let mount = idmapped(&source, &["rbind", "ridmap=uids=@3-33-1;gids=@3-44-1"], None);
     assert_eq!(Container::new(with_user_namespace(bundle).push("/mounts", mount)).run().ok().stdout, "33:44\n");
@@ -205,7 +194,6 @@ fn an_at_sign_counts_in_the_containers_ids() {
 fn a_broken_mapping_text_is_refused() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     for text in [
         "uids=0-0",
         "uids=0-0-1",
@@ -227,7 +215,6 @@ fn a_broken_mapping_text_is_refused() {
 fn what_cannot_be_mapped_is_refused() {
     need_root!("map the ids of a mount");
     only_rt!();
-    need_root!("map the ids of a mount");
     let (bundle, source) = bundle(0);
     let overlap = json!([{ "containerID": 0, "hostID": 0, "size": 5 }, { "containerID": 4, "hostID": 100, "size": 5 }]);
     let container = Container::new(bundle.push("/mounts", idmapped(&source, &["bind", "idmap"], Some(overlap))));

@@ -1,6 +1,6 @@
 //! config-linux.md, "Seccomp" and "The Container Process State": SCMP_ACT_NOTIFY, and the agent that is asked.
 
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 
 use nix::libc;
@@ -270,19 +270,25 @@ fn whatever_the_runtime_calls_itself_may_be_asked_for_or_is_refused() {
 fn without_an_agent_there_is_no_container() {
     for no_new_privileges in [true, false] {
         for verb in ["create", "run"] {
-            for broken in ["missing", "file", "refusing"] {
+            for broken in ["missing", "file", "refusing", "datagrams"] {
                 let bundle = asks_for_getppid("echo ran");
                 let container = Container::new(with_no_new_privileges(bundle, no_new_privileges));
                 let path = container.bundle.beside("agent");
+                // "This socket MUST use `AF_UNIX` domain and `SOCK_STREAM` type."
+                let _datagrams = (broken == "datagrams").then(|| UnixDatagram::bind(&path).unwrap());
                 match broken {
-                    "missing" => {}
                     "file" => std::fs::write(&path, "").unwrap(),
-                    _ => drop(UnixListener::bind(&path).unwrap()),
+                    "refusing" => drop(UnixListener::bind(&path).unwrap()),
+                    _ => {}
                 }
                 let outcome = outcome(container.verb(verb, &[]));
                 assert_eq!(outcome.stdout, "");
                 let path = path.display().to_string();
-                let cause = if broken == "missing" { "(ENOENT)" } else { "(ECONNREFUSED)" };
+                let cause = match broken {
+                    "missing" => "(ENOENT)",
+                    "datagrams" => "(EPROTOTYPE)",
+                    _ => "(ECONNREFUSED)",
+                };
                 outcome.refused_with(&["send the seccomp listener to", &path, cause]);
                 container.assert_nothing_left();
             }
