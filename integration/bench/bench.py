@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""bench.py [--rounds N] [RUNTIME...]   runs spec-examples/hello with each runtime, interleaved and in shuffled order.
+"""bench.py [--rounds N] [--bundle hello,docker] [--verbs run,create,...] [NAME=PATH...]
 
-Prints wall time (median and p10), CPU time, peak RSS and system calls, each with its ratio to crun. Wall time repeats
-within 10 to 20 % on a shared machine, the others within 6 %: trust the ratios, not the milliseconds. The runs are
-inside integration/contained.sh, with cgroup v1 alone in view where the machine has both (crun refuses to see both).
+Compares runtimes, verb by verb: wall time (median and p10), CPU time, system calls, page faults, peak memory, each with
+its ratio to crun. `old=PATH new=PATH` compares two builds of rt. The calls are interleaved and shuffled, inside
+integration/contained.sh; with cgroup v1 alone in view where the machine has both (crun refuses to see both). Wall time
+repeats within 10 to 20 % on a shared machine, the others within 6 %: trust the ratios, not the milliseconds.
 """
 
 import argparse
+import json
 import os
 import random
 import re
@@ -19,105 +21,184 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-BUSYBOX = os.path.join(TOP, "spec-examples/rootfs/bin/busybox")
-BUNDLE = os.path.join(TOP, "spec-examples/hello")
+VERBS = ["run", "create", "state", "start", "exec", "list", "kill", "delete"]
+# Those whose calls include the first ones of a container's process, up to the execution of its program.
+PROGRAM = re.compile(r'execve(at)?\((\d+, )?"/bin/(true|sleep)"')
+
+# Reads a line of words; writes exit code, nanoseconds, microseconds of CPU time, KiB, minor faults. By vfork(2), so that
+# the measured process does not begin with Python's memory.
+SPAWNER = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+extern char **environ;
+int main(void) {
+    static char line[65536];
+    while (fgets(line, sizeof line, stdin)) {
+        char *argv[128]; int n = 0;
+        for (char *w = strtok(line, " \n"); w; w = strtok(0, " \n")) argv[n++] = w;
+        argv[n] = 0;
+        struct timespec a, b; struct rusage u; int s;
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        pid_t p = vfork();
+        if (!p) { dup2(2, 1); execve(argv[0], argv, environ); _exit(127); }
+        wait4(p, &s, 0, &u);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        printf("%d %lld %lld %ld %ld\n", WIFEXITED(s) ? WEXITSTATUS(s) : 128 + WTERMSIG(s),
+            (b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec,
+            (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000LL + u.ru_utime.tv_usec + u.ru_stime.tv_usec,
+            u.ru_maxrss, u.ru_minflt);
+        fflush(stdout);
+    }
+}
+"""
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", 60)))
-    parser.add_argument("runtimes", nargs="*", default=[os.path.join(TOP, "target/release/rt"), "crun", "runc"])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", 40)))
+    parser.add_argument("--bundle", default="hello,docker", help="hello: the example; docker: as dockerd writes it")
+    parser.add_argument("--verbs", default=",".join(VERBS))
+    parser.add_argument("runtimes", nargs="*", metavar="NAME=PATH")
     asked = parser.parse_args()
     if "RT_CONTAINED" not in os.environ:
         view = os.environ.get("CGROUP_VIEW") or ("v1" if os.path.isdir("/sys/fs/cgroup/unified") else "host")
         os.environ["CGROUP_VIEW"] = view
         contained = os.path.join(TOP, "integration/contained.sh")
-        os.execv(contained, [contained, sys.executable, os.path.abspath(__file__)] + sys.argv[1:])
+        os.execv(contained, [contained, "python3", os.path.abspath(__file__)] + sys.argv[1:])
 
-    found = [path for path in map(shutil.which, asked.runtimes) if path]
-    runs = {path: [] for path in found}
-    for path in found:  # one run each to fill the caches, and to see that it works
-        measure(path, quiet=False)
-    for _ in range(asked.rounds):
-        for path in random.sample(found, len(found)):
-            runs[path].append(measure(path))
-            time.sleep(0.02)  # as on an idle host: a busy one hides the waits for RCU grace periods
-    report(runs, {path: peak_rss(path) for path in found}, {path: count_calls(path) for path in found})
-
-
-def arguments(path, root):
-    return [path, "--root", root, "run", "--bundle", BUNDLE, "bench"]
-
-
-def measure(path, quiet=True):
-    """Wall milliseconds and CPU milliseconds of one run."""
-    with tempfile.TemporaryDirectory() as root:
-        null = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
-        begin = time.perf_counter()
-        pid = os.posix_spawn(path, arguments(path, root), os.environ, file_actions=null)
-        _, status, usage = os.wait4(pid, 0)
-        wall = time.perf_counter() - begin
-    if status != 0:
-        sys.exit(f"{path}: exit code {os.waitstatus_to_exitcode(status)}")
-    return wall * 1000, (usage.ru_utime + usage.ru_stime) * 1000
+    named = asked.runtimes or ["rt=" + os.path.join(TOP, "target/release/rt"), "crun=crun", "runc=runc"]
+    paths = {name: shutil.which(path) for name, path in (word.split("=", 1) for word in named)}
+    runtimes = {name: path for name, path in paths.items() if path}
+    load = os.getloadavg()[0]
+    for kind in asked.bundle.split(","):
+        with tempfile.TemporaryDirectory() as directory:
+            bench = Bench(directory, kind, asked.verbs.split(","))
+            for number in range(asked.rounds + 1):
+                for name in random.sample(list(runtimes), len(runtimes)):
+                    bench.round(name, runtimes[name])
+                    time.sleep(0.02)  # as on an idle host: a busy one hides the waits for RCU grace periods
+                if number == 0:
+                    bench.seen.clear()  # whatever was read from disk
+            calls = {name: bench.count_calls(name, path) for name, path in runtimes.items()}
+        print(f"bundle {kind}, {asked.rounds} times each, interleaved, on {os.cpu_count()} processors with load {load:.1f}; "
+              "in brackets the ratio to crun")
+        report(list(runtimes), bench.seen, calls)
 
 
-def peak_rss(path):
-    """MB of the largest process of a run. Started by busybox: a child's figure begins at the size of its parent."""
-    def timed(command):
-        with tempfile.NamedTemporaryFile("r") as log:
-            done = subprocess.run([BUSYBOX, "time", "-f", "%M", "-o", log.name] + command, stdout=subprocess.PIPE, check=True)
-            return int(log.read()), done.stdout.decode()
-
-    # busybox takes kilobytes for pages and says four times too much; a version that does not is seen here
-    said, shown = timed([BUSYBOX, "grep", "VmHWM", "/proc/self/status"])
-    factor = max(1, round(said / int(shown.split()[1])))
-    with tempfile.TemporaryDirectory() as root:
-        return max(timed(arguments(path, root))[0] for _ in range(5)) / factor / 1024
-
-
-def count_calls(path):
-    """System calls of the runtime and of the container's process until it executes the program; None without strace."""
-    strace = shutil.which("strace")
-    if not strace:
-        return None
-    with tempfile.TemporaryDirectory() as root:
-        log = os.path.join(root, "log")
-        command = [strace, "-f", "-qq", "-o", log] + arguments(path, os.path.join(root, "state"))
-        if subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode != 0:
-            return None
-        count, programs = 0, set()
-        with open(log, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                pid, call = line.split(None, 1)
-                if pid not in programs and not re.match(r"<\.\.\.|---|\+\+\+", call):
-                    count += 1
-                if re.search(r'execve(at)?\((\d+, )?"/bin/(sh|stat)"', call):
-                    programs.add(pid)
-        return count
+def config(kind):
+    """A config.json of that kind, whose program is still to be said."""
+    if kind == "hello":
+        with open(os.path.join(TOP, "spec-examples/hello/config.json"), encoding="utf-8") as file:
+            return json.load(file)
+    with open(os.path.join(TOP, "src/spec/captured/docker.json"), encoding="utf-8") as file:
+        found = json.load(file)
+    del found["hooks"]  # the network of dockerd
+    found["linux"]["resources"].update(memory={"limit": 1 << 28}, cpu={"shares": 512, "quota": 50000, "period": 100000},
+                                       pids={"limit": 100})
+    return found
 
 
-def report(runs, rss, calls):
-    columns = [
-        ("wall ms", lambda rows: statistics.median(row[0] for row in rows)),
-        ("p10", lambda rows: sorted(row[0] for row in rows)[len(rows) // 10]),
-        ("cpu ms", lambda rows: statistics.median(row[1] for row in rows)),
-    ]
-    table = {path: [value(rows) for _, value in columns] + [rss[path], calls[path]] for path, rows in runs.items()}
-    base = next((values for path, values in table.items() if os.path.basename(path) == "crun"), None)
-    count = len(next(iter(runs.values())))
-    print(f"run of spec-examples/hello, {count} times each, interleaved; in brackets the ratio to crun")
-    print(f"{'':8}" + "".join(f"{name:>16}" for name in [name for name, _ in columns] + ["rss MB"]) + f"{'system calls':>18}")
-    for path, values in table.items():
-        cells = []
-        for index, value in enumerate(values):
-            if value is None:
-                cells.append("-")
-                continue
-            text = f"{value:.2f}" if isinstance(value, float) else str(value)
-            ratio = f" ({value / base[index]:.2f})" if base and base[index] else ""
-            cells.append(text + ratio)
-        print(f"{os.path.basename(path):8}" + "".join(f"{cell:>16}" for cell in cells[:-1]) + f"{cells[-1]:>18}")
+class Bench:
+    def __init__(self, directory, kind, verbs):
+        self.directory, self.verbs, self.seen = directory, verbs, {}
+        for name, args in ("true", ["/bin/true"]), ("sleep", ["/bin/sleep", "1000"]):
+            self.bundle(config(kind), name, args)
+        spawner = f"{directory}/spawner"
+        subprocess.run(["cc", "-O2", "-static", "-x", "c", "-", "-o", spawner], input=SPAWNER.encode(), check=True)
+        with open(f"{directory}/messages", "w", encoding="utf-8") as log:
+            self.spawner = subprocess.Popen([spawner], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+
+    def bundle(self, wanted, name, args):
+        place = f"{self.directory}/{name}"
+        for part in "bin", "dev", "etc", "proc", "sys":
+            os.makedirs(f"{place}/rootfs/{part}")
+        for applet in "true", "sleep":
+            shutil.copy("/bin/busybox", f"{place}/rootfs/bin/{applet}")
+        for mount in wanted["mounts"]:
+            if mount["type"] == "bind":
+                mount["source"] = f"{place}/{os.path.basename(mount['destination'])}"
+                open(mount["source"], "w", encoding="utf-8").close()
+        wanted["ociVersion"] = "1.0.2"
+        wanted["root"]["path"] = "rootfs"
+        wanted["process"]["args"] = args
+        wanted["linux"]["cgroupsPath"] = "/rt-bench/x"
+        with open(f"{place}/config.json", "w", encoding="utf-8") as file:
+            json.dump(wanted, file)
+
+    def commands(self, name, path):
+        """Verb and words, in the order of a container's life."""
+        runtime = [path, "--root", f"{self.directory}/state-{name}"]
+        words = {"run": ["-b", f"{self.directory}/true", "b1"], "create": ["-b", f"{self.directory}/sleep", "b2"],
+                 "exec": ["b2", "/bin/true"], "list": [], "kill": ["b2", "KILL"]}
+        life = VERBS if set(self.verbs) - {"run"} else ["run"]
+        return [(verb, [*runtime, verb, *words.get(verb, ["b2"])]) for verb in life if verb != "run" or verb in self.verbs]
+
+    def round(self, name, path):
+        for verb, command in self.commands(name, path):
+            print(*command, file=self.spawner.stdin, flush=True)
+            code, ns, cpu_us, kib, faults = map(int, self.spawner.stdout.readline().split())
+            if code:
+                with open(f"{self.directory}/messages", encoding="utf-8") as log:
+                    sys.exit(f"{name} {verb}: exit code {code}\n{log.read()[-2000:]}")
+            if verb in self.verbs:
+                self.seen.setdefault(verb, {}).setdefault(name, []).append((ns / 1e6, cpu_us / 1e3, faults, kib))
+            if verb == "kill":
+                self.wait_stopped(command)
+
+    def wait_stopped(self, kill):
+        while '"stopped"' not in subprocess.run([*kill[:3], "state", "b2"], capture_output=True, text=True, check=False).stdout:
+            pass
+
+    def count_calls(self, name, path):
+        """System calls of each verb, with those of the container's process until it executes its program."""
+        counts, log = {}, f"{self.directory}/calls"
+        for verb, command in self.commands(name, path):
+            # INIT lives on after `create`: whoever waits for it as well would wait for `start`.
+            traced = subprocess.Popen(["strace", "-f", "-qq", "-I", "2", "-o", log, *command], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                traced.wait(1.5 if verb in ("create", "start") else None)
+            except subprocess.TimeoutExpired:
+                traced.terminate()  # detaches
+                traced.wait()
+            with open(log, encoding="utf-8", errors="replace") as lines:
+                counts[verb] = count_lines(lines)
+            if verb == "kill":
+                self.wait_stopped(command)
+        return counts
+
+
+def count_lines(lines):
+    count, programs = 0, set()
+    for line in lines:
+        pid, call = line.split(None, 1)
+        if pid not in programs and not re.match(r"<\.\.\.|---|\+\+\+", call):
+            count += 1
+        if PROGRAM.search(call):
+            programs.add(pid)
+    return count
+
+
+def report(names, seen, calls):
+    columns = ["wall ms", "p10", "CPU ms", "calls", "faults", "KiB"]
+    print(f"{'':8}{'':8}" + "".join(f"{column:>15}" for column in columns))
+    for verb, rows_of in seen.items():
+        table = {}
+        for name in names:
+            wall, cpu, faults, kib = zip(*rows_of[name])
+            table[name] = [statistics.median(wall), sorted(wall)[len(wall) // 10], statistics.median(cpu),
+                           calls[name].get(verb, 0), statistics.median(faults), statistics.median(kib)]
+        base = table.get("crun", table[names[0]])
+        for name, values in table.items():
+            cells = [f"{value:.2f}" if place < 3 else f"{value:.0f}" for place, value in enumerate(values)]
+            ratios = [f" ({value / other:.2f})" if other else "" for value, other in zip(values, base)]
+            print(f"{verb:8}{name:8}" + "".join(f"{cell + ratio:>15}" for cell, ratio in zip(cells, ratios)))
 
 
 if __name__ == "__main__":
