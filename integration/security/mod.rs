@@ -153,6 +153,38 @@ fn proc_self_exe_is_not_a_way_to_the_runtime() {
     }
 }
 
+/// What of a process's memory is its executable: where it begins, and what each piece may be used for.
+fn image(pid: u32) -> (String, Vec<String>) {
+    let file = std::fs::metadata(format!("/proc/{pid}/exe")).unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&file).to_string();
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let own: Vec<_> = maps.lines().map(fields).filter(|line| line[4] == inode).collect();
+    (own[0][0].clone(), own.into_iter().map(|line| line[1].clone()).collect())
+}
+
+/// The start-up of our own (src/sys/start.rs) leaves no protection of the C library's out: addresses are random, and
+/// data that only the relocations had to write is read-only afterwards.
+#[test]
+fn the_runtimes_own_memory_is_protected() {
+    only_rt!();
+    let images: Vec<_> = (0..2)
+        .map(|_| {
+            let container = Container::new(Bundle::sleeping());
+            let mut child = container.spawn_run(&[]);
+            container.until("running");
+            let image = image(child.id());
+            container.kill("KILL").ok();
+            child.wait().unwrap();
+            image
+        })
+        .collect();
+    assert_ne!(images[0].0, images[1].0);
+    for (_, pieces) in images {
+        assert_eq!(pieces, ["r--p", "r-xp", "r--p", "rw-p"]);
+    }
+}
+
 /// A file of the caller's own that stands on descriptor 0, 1 or 2 does not change hands (CVE-2026-88265).
 #[test]
 fn files_on_the_standard_streams_keep_their_owner() {

@@ -15,6 +15,8 @@ pub mod sched;
 pub mod seccomp;
 #[cfg(test)]
 mod seccomp_bench;
+#[cfg(all(not(test), quick_start))]
+mod start;
 #[cfg(test)]
 pub mod testing;
 pub mod tty;
