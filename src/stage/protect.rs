@@ -4,6 +4,8 @@
 //! binary. Verbs that enter a container therefore run from a file that nobody can write: a detached, read-only
 //! clone of the mount that the binary lies on, whose descriptor is closed before anything of the container is
 //! joined (with the descriptor, `mount_setattr` could clear read-only again), or a sealed copy in memory.
+//!
+//! `sys::reexec` is ahead of this where it can be, with the same clone.
 
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
@@ -80,4 +82,21 @@ fn sealed_copy() -> anyhow::Result<OwnedFd> {
     let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
     fcntl(&copy, FcntlArg::F_ADD_SEALS(seals)).context("seal the copy of rt")?;
     Ok(copy.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_early_way_knows_the_same_verbs_and_the_same_marker() {
+        let early = include_str!("../sys/reexec.rs");
+        assert!(early.contains(&format!("{MARKER}=1")));
+        let entering =
+            crate::cmd::VERBS.iter().map(|verb| verb.name).filter(|name| crate::cmd::enters_a_container(name));
+        for name in entering {
+            let letters = if name.len() < 4 { format!("{name}\\0") } else { name[..4].to_owned() };
+            assert!(early.contains(&format!("letters(b\"{letters}\")")), "{name}");
+        }
+    }
 }

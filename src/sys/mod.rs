@@ -11,6 +11,8 @@ pub mod mount;
 pub mod namespace;
 pub mod net;
 pub mod process;
+#[cfg(all(not(test), quick_start))]
+mod reexec;
 pub mod sched;
 pub mod seccomp;
 #[cfg(test)]

@@ -17,6 +17,8 @@ std::arch::global_asm!(
     "and rsp, -16",
     "mov rax, [r12]",
     "lea r13, [r12 + rax * 8 + 16]",
+    "lea r14, [r12 + 8]",
+    "call rt_execute_protected",
     "xor ebp, ebp",
     "mov [rip + __environ], r13",
     "mov [rip + __libc_stack_end], r12",
