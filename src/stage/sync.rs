@@ -21,6 +21,7 @@
 //! ```
 //! End of file anywhere else tells that the other side is gone.
 
+use std::cell::RefCell;
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -184,7 +185,11 @@ impl Message {
 
 /// One end of the socket.
 #[derive(Debug)]
-pub struct Channel(OwnedFd);
+pub struct Channel {
+    socket: OwnedFd,
+    /// Room for the largest frame, from the first one on; no memory before it is written to.
+    frame: RefCell<Vec<u8>>,
+}
 
 impl Channel {
     /// Makes both ends, close-on-exec.
@@ -194,18 +199,18 @@ impl Channel {
     pub fn pair() -> anyhow::Result<(Channel, Channel)> {
         let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .context("socketpair for the stages")?;
-        Ok((Channel(one), Channel(other)))
+        Ok((Channel::from_fd(one), Channel::from_fd(other)))
     }
 
     /// Takes a connected SEQPACKET socket.
     pub fn from_fd(socket: OwnedFd) -> Channel {
-        Channel(socket)
+        Channel { socket, frame: RefCell::default() }
     }
 
     /// The socket itself, to wait for it.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         use std::os::fd::AsFd;
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 
     /// Sends one message.
@@ -218,7 +223,8 @@ impl Channel {
             bail!("a message of {} bytes is over the limit of {FRAME_LIMIT_BYTES}", frame.len());
         }
         loop {
-            let sent = sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&frame)], &[], MsgFlags::MSG_NOSIGNAL, None);
+            let sent =
+                sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&frame)], &[], MsgFlags::MSG_NOSIGNAL, None);
             match sent {
                 Err(Errno::EINTR) => {}
                 other => return other.map(drop).context("send to the other stage"),
@@ -228,11 +234,7 @@ impl Channel {
 
     /// Takes a message that is there already; `None` when there is none, or the other side has closed.
     pub fn receive_now(&self) -> Option<Message> {
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
-        match recv(self.0.as_raw_fd(), &mut [], flags) {
-            Ok(1..) => self.receive().ok().flatten(),
-            Ok(_) | Err(_) => None,
-        }
+        self.receive_with(MsgFlags::MSG_DONTWAIT).ok().flatten()
     }
 
     /// Waits for one message; `None` when the other side has closed.
@@ -240,17 +242,23 @@ impl Channel {
     /// # Errors
     /// A frame that is none of the protocol.
     pub fn receive(&self) -> anyhow::Result<Option<Message>> {
+        self.receive_with(MsgFlags::empty())
+    }
+
+    fn receive_with(&self, flags: MsgFlags) -> anyhow::Result<Option<Message>> {
+        let mut frame = self.frame.borrow_mut();
+        if frame.is_empty() {
+            *frame = vec![0; FRAME_LIMIT_BYTES];
+        }
         let length = loop {
-            match recv(self.0.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC) {
+            match recv(self.socket.as_raw_fd(), &mut frame, flags | MsgFlags::MSG_TRUNC) {
                 Err(Errno::EINTR) => {}
                 // A process that was killed with frames unread resets the connection.
                 Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
                 other => break other.context("receive from the other stage")?,
             }
         };
-        let mut frame = vec![0; length.min(FRAME_LIMIT_BYTES)];
-        recv(self.0.as_raw_fd(), &mut frame, MsgFlags::empty()).context("receive from the other stage")?;
-        Message::decode(&frame).map(Some).context("a message that is none of the protocol")
+        frame.get(..length).and_then(Message::decode).map(Some).context("a message that is none of the protocol")
     }
 }
 

@@ -128,12 +128,12 @@ impl Container {
         self.read(CONFIG).with_context(|| format!("read {}", self.display(CONFIG)))
     }
 
-    /// Keeps the configuration.
+    /// Keeps the configuration. Before state.json is there: nobody reads it until then, half written or whole.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn save_config(&self, text: &[u8]) -> anyhow::Result<()> {
-        self.replace(CONFIG, text).with_context(|| format!("write {}", self.display(CONFIG)))
+        self.write(CONFIG, text).with_context(|| format!("write {}", self.display(CONFIG)))
     }
 
     /// Finds out the container's status.
@@ -254,10 +254,14 @@ impl Container {
 
     fn replace(&self, name: &str, text: &[u8]) -> Result<(), Errno> {
         let beside = format!("{name}.new");
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = openat(&self.directory, beside.as_str(), flags, Mode::from_bits_truncate(0o600))?;
-        File::from(fd).write_all(text).map_err(errno_of)?;
+        self.write(&beside, text)?;
         renameat(&self.directory, beside.as_str(), &self.directory, name)
+    }
+
+    fn write(&self, name: &str, text: &[u8]) -> Result<(), Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = openat(&self.directory, name, flags, Mode::from_bits_truncate(0o600))?;
+        File::from(fd).write_all(text).map_err(errno_of)
     }
 
     fn stat(&self, name: &str) -> Result<FileStat, Errno> {
