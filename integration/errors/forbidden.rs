@@ -67,6 +67,7 @@ const SOME: &[&str] = &["mount", "pid", "uts", "ipc", "cgroup"];
 /// "`sysctl`", "`hostname`", "`timeOffsets`", "`netDevices`", "`uidMappings`": each belongs to a namespace.
 #[test]
 fn what_belongs_to_a_namespace_needs_it() {
+    need_root!("do without a user namespace");
     let without = |kind: &str| {
         let kinds = ["mount", "pid", "uts", "ipc", "network"].into_iter().filter(|one| *one != kind);
         namespaces(&kinds.collect::<Vec<_>>())
@@ -107,6 +108,7 @@ fn what_belongs_to_a_namespace_needs_it() {
 /// "The runtime MUST generate an error" for namespaces that cannot be joined, and ids that cannot be mapped.
 #[test]
 fn impossible_namespaces_and_mappings_are_refused() {
+    need_root!("do without a user namespace");
     let with_user = namespaces(&[SOME, &["user", "network"]].concat());
     let mapped = |uids: &[[u32; 3]], gids: &[[u32; 3]]| {
         vec![
@@ -169,6 +171,7 @@ fn impossible_namespaces_and_mappings_are_refused() {
 /// "`mounts`": what cannot be mounted.
 #[test]
 fn impossible_mounts_are_refused() {
+    need_root!("make devices, and mount without a user namespace");
     let mount = |mount: Value| vec![("/mounts", json!([mount]))];
     refused(vec![
         ("/mounts/0/destination", mount(json!({ "destination": "" }))),
