@@ -60,8 +60,8 @@ case $kernel in
             "$qemu/usr/bin/qemu-system-x86_64" -L "$qemu/usr/share/qemu" -L "$qemu/usr/share/seabios" \
             -accel tcg,thread=multi,tb-size=512 -machine q35,usb=off,smbus=off -cpu max,-la57,-svm -smp 2 -m "${memory%M}" \
             -nodefaults -no-user-config -display none -no-reboot -serial stdio -serial file:"$log" -device virtio-rng-pci \
-            -drive file="$dir/rootfs.img",format=raw,if=none,id=root,snapshot=on,cache=unsafe -device nvme,serial=1,drive=root \
-            -drive file="$files",format=raw,if=none,id=files,readonly=on -device nvme,serial=2,drive=files \
+            -drive file="$dir/rootfs.img",file.locking=off,format=raw,if=none,id=root,snapshot=on,cache=unsafe -device nvme,serial=1,drive=root \
+            -drive file="$files",file.locking=off,format=raw,if=none,id=files,readonly=on -device nvme,serial=2,drive=files \
             -kernel "$dir/vmlinuz-$kernel" \
             -append "root=/dev/nvme0n1 rootfstype=ext4 console=ttyS1 mitigations=off random.trust_cpu=on nokaslr
                 no_timer_check tsc=reliable audit=0 rt.disk=/dev/nvme1n1 rt.line=ttyS0 lsm=landlock,yama,apparmor $common" \
