@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Mode, cgroups, mode};
+use super::{Mode, cgroups, image, mode, program};
 
 /// A bundle directory that is removed with the value. Change `config` freely before the container is made.
 pub struct Bundle {
@@ -20,8 +20,7 @@ impl Bundle {
         let dir = tempfile::Builder::new().prefix("rt-test-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let made = Command::new(here.join("spec-examples/rootfs.sh")).arg(dir.path().join("rootfs")).status();
-        assert!(made.unwrap().success(), "make the root file system");
+        image::make(&dir.path().join("rootfs"));
         let text = std::fs::read_to_string(here.join("spec-examples/hello/config.json")).unwrap();
         let mut config: Value = serde_json::from_str(&text).unwrap();
         config["root"] = json!({ "path": "rootfs" });
@@ -92,6 +91,16 @@ impl Bundle {
         self.without_namespace(kind).push("/linux/namespaces", entry)
     }
 
+    /// What is needed to join namespaces of process `pid`: a user without privilege must be in the user namespace that
+    /// they belong to.
+    pub fn joining(self, pid: i32) -> Self {
+        if mode() != Mode::Rootless {
+            return self;
+        }
+        let bundle = self.namespace("user", Some(&format!("/proc/{pid}/ns/user")));
+        bundle.without("/linux/uidMappings").without("/linux/gidMappings")
+    }
+
     /// How many namespaces config.json lists.
     pub fn namespaces(&self) -> usize {
         self.config["linux"]["namespaces"].as_array().map_or(0, Vec::len)
@@ -153,8 +162,7 @@ impl Bundle {
     pub fn file(self, path: &str, text: &str, mode: u32) -> Self {
         let path = self.rootfs(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        program::script(&path, text, mode);
         self
     }
 

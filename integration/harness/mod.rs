@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod cgroups;
 pub mod container;
 pub mod descriptor;
+mod image;
 pub mod leaks;
 pub mod mode;
 pub mod netns;

@@ -71,7 +71,9 @@ pub fn record_skip(why: &str) {
     if let Some(log) = std::env::var_os("RT_SKIP_LOG") {
         let name = std::thread::current().name().unwrap_or("?").to_owned();
         let log = File::options().append(true).create(true).open(log);
-        writeln!(log.expect("open RT_SKIP_LOG"), "{name}: {why}").expect("write RT_SKIP_LOG");
+        // One write, or the lines of two tests mix.
+        let line = format!("{name}: {why}\n");
+        log.expect("open RT_SKIP_LOG").write_all(line.as_bytes()).expect("write RT_SKIP_LOG");
     }
 }
 
@@ -145,6 +147,8 @@ pub fn outcome_with_stdin(mut command: Command, text: &str) -> Outcome {
 #[track_caller]
 pub fn wait(mut child: Child, line: &str) -> i32 {
     let deadline = Instant::now() + PATIENCE;
+    // Most calls end soon; who asks too often takes the time of those that it waits for.
+    let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
@@ -154,7 +158,8 @@ pub fn wait(mut child: Child, line: &str) -> i32 {
             child.wait().ok();
             panic!("hangs: {line}");
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(Duration::from_millis(10));
     }
 }
 

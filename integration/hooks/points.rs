@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::POINTS;
+use crate::harness::program::script;
 use crate::harness::{Bundle, Container, runtime};
 
 /// `$pid` of the container, from the state on stdin.
@@ -65,8 +66,7 @@ fn hook_paths_of_the_runtime_namespace_are_looked_up_there() {
     for point in POINTS.into_iter().filter(|point| *point != "startContainer") {
         let bundle = Bundle::args(&["true"]);
         let (path, log) = (bundle.beside("only-outside"), bundle.beside("log"));
-        std::fs::write(&path, format!("#!/bin/sh\necho outside >> {}\n", log.display())).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        script(&path, &format!("#!/bin/sh\necho outside >> {}\n", log.display()), 0o755);
         let container = Container::new(bundle.push(&format!("/hooks/{point}"), program(path.to_str().unwrap())));
         container.launch().until("stopped");
         container.delete().ok();
@@ -83,8 +83,7 @@ fn start_container_paths_are_looked_up_inside() {
     assert_eq!(container.run().ok().stdout, "inside\n");
     let bundle = Bundle::args(&["true"]);
     let path = bundle.beside("only-outside");
-    std::fs::write(&path, "#!/bin/sh\n").unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    script(&path, "#!/bin/sh\n", 0o755);
     let container = Container::new(bundle.push("/hooks/startContainer", program(path.to_str().unwrap())));
     container.run().refused_with(&["only-outside", "no such file or directory"]);
     container.assert_nothing_left();
@@ -170,8 +169,7 @@ fn poststop_hooks_run_for_a_container_that_never_started() {
 fn without_args_the_path_is_the_only_word() {
     let bundle = Bundle::args(&["true"]);
     let (path, log) = (bundle.beside("hook"), bundle.beside("log"));
-    std::fs::write(&path, format!("#!/bin/sh\necho $# > {}\n", log.display())).unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    script(&path, &format!("#!/bin/sh\necho $# > {}\n", log.display()), 0o755);
     let container = Container::new(bundle.push("/hooks/createRuntime", program(path.to_str().unwrap())));
     container.run().ok();
     assert_eq!(container.bundle.read_beside("log"), "0\n");

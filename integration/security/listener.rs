@@ -188,7 +188,7 @@ fn an_unprivileged_user_may_have_an_agent() {
         let bundle = bundle.without_mount("/sys/fs/cgroup").without_mount("/sys").without_mount("/dev/pts");
         let container = Container::new(bundle.without("/linux/resources").without("/linux/cgroupsPath"));
         let home = container.home.path();
-        std::fs::copy(&runtime().path, home.join("rt")).unwrap();
+        crate::harness::program::copy(&runtime().path, &home.join("rt"));
         for directory in [home, container.bundle.dir.path()] {
             assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(directory).status().unwrap().success());
         }

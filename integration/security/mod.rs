@@ -93,7 +93,7 @@ fn the_runtimes_environment_is_not_readable() {
 /// A copy of the runtime on a file system that can be written: only so can an attack on it succeed and be seen.
 fn exposed_copy(container: &Container) -> PathBuf {
     let copy = container.home.path().join(runtime().path.file_name().unwrap());
-    std::fs::copy(&runtime().path, &copy).unwrap();
+    crate::harness::program::copy(&runtime().path, &copy);
     copy
 }
 
