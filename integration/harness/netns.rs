@@ -71,10 +71,12 @@ impl Drop for Veth {
     }
 }
 
-/// What `ip FLAGS -o addr show dev NAME` says, one address a line; empty when there is no such device.
+/// What `ip FLAGS -o addr show dev NAME` says, one address a line, but for the link's own one and what else the kernel
+/// makes of them by and by; empty when there is no such device.
 pub fn shown(flags: &[&str], name: &str) -> String {
     let output = Command::new("ip").args(flags).args(["-o", "addr", "show", "dev", name]).output().expect("run ip");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let text = String::from_utf8_lossy(&output.stdout).replace(" tentative", "");
+    text.lines().filter(|line| !line.contains(" inet6 fe80:")).map(|line| format!("{line}\n")).collect()
 }
 
 /// Runs `ip args…` and says whether it worked.
