@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("confine", &["plan", "sys"]),
     ("netdev", &["plan"]),
     ("rdt", &["plan"]),
-    ("state", &["cgroup", "plan", "sys"]),
+    ("state", &["cgroup", "host", "plan", "sys"]),
     ("criu", &["sys"]),
     ("console", &["sys"]),
     (

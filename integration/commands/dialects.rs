@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::harness::runtime::{eventually, outcome};
-use crate::harness::{Bundle, Container, Outcome, runtime};
+use crate::harness::{Bundle, Container, Outcome, mode, runtime};
 
 /// A link to `rt` by this name.
 fn link(container: &Container, name: &str) -> PathBuf {
@@ -35,7 +35,6 @@ fn call(container: &Container, name: &str, args: &str) -> Outcome {
 #[test]
 fn called_as_runc_or_crun_it_says_what_they_say() {
     only_rt!();
-    need_root!("look at the words of these cases");
     need_cgroupfs!();
     for (program, runc, crun) in [
         (
@@ -70,7 +69,6 @@ fn called_as_runc_or_crun_it_says_what_they_say() {
 #[test]
 fn called_as_runc_or_crun_it_speaks_of_containers_as_they_do() {
     only_rt!();
-    need_root!("look at the words of these cases");
     need_cgroupfs!();
     let cases = |name: &str, container: &Container, what: &[(&str, u8, &str, &str)]| {
         for (args, runc_code, runc, crun) in what {
@@ -182,7 +180,7 @@ fn the_state_is_at_the_place_of_the_name() {
             .ok()
         };
         ask(&["create", "--bundle", container.bundle.dir.path().to_str().unwrap(), &container.id]);
-        let place = PathBuf::from("/run").join(name).join(&container.id);
+        let place = mode().state_home().join(name).join(&container.id);
         let there = place.exists();
         ask(&["delete", "--force", &container.id]);
         assert!(there, "{} is not there", place.display());

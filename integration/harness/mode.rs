@@ -2,6 +2,7 @@
 //!
 //! `RT_MODE=systemd` and `RT_MODE=rootless` are for the guest (integration/vm/suite.sh), which sets the rest up.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
@@ -60,6 +61,14 @@ impl Mode {
         match self {
             Mode::Systemd => &["--systemd-cgroup"],
             Mode::Root | Mode::Rootless => &[],
+        }
+    }
+
+    /// Where a runtime keeps its state when nobody tells it.
+    pub fn state_home(self) -> PathBuf {
+        match self {
+            Mode::Rootless => format!("/run/user/{}", nix::unistd::geteuid()).into(),
+            Mode::Root | Mode::Systemd => "/run".into(),
         }
     }
 

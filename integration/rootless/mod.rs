@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::harness::runtime::{outcome, wait};
-use crate::harness::{Bundle, Container, Mode, cgroups, mode, runtime};
+use crate::harness::{Bundle, Container, Mode, cgroups, mode, program, runtime};
 
 macro_rules! need_rootless {
     () => {
@@ -68,7 +68,8 @@ fn without_newuidmap_the_package_is_named() {
     container.assert_nothing_left();
 }
 
-/// Without `--root` the state is in $XDG_RUNTIME_DIR/rt, and without that variable nowhere.
+/// Without `--root` the state is in $XDG_RUNTIME_DIR/rt, and without that variable, as cron and `su` call, where a login
+/// would have set it.
 #[test]
 fn the_state_is_in_the_runtime_directory() {
     need_rootless!();
@@ -80,13 +81,28 @@ fn the_state_is_in_the_runtime_directory() {
         home.map(|home| command.env("XDG_RUNTIME_DIR", home));
         outcome(command)
     };
-    let home = Some(container.home.path());
     let bundle = container.bundle.dir.path().to_str().unwrap();
-    call(home, &["create", "--bundle", bundle]).ok();
-    let made = container.home.path().join("rt").join(&container.id).is_dir();
-    call(home, &["delete", "--force"]).ok();
-    assert!(made);
-    call(None, &["create", "--bundle", bundle]).refused_with(&["XDG_RUNTIME_DIR", "--root"]);
+    let login = mode().state_home();
+    for (home, place) in [(Some(container.home.path()), container.home.path()), (None, login.as_path())] {
+        call(home, &["create", "--bundle", bundle]).ok();
+        let made = place.join("rt").join(&container.id).is_dir();
+        call(home, &["delete", "--force"]).ok();
+        assert!(made, "{}", place.display());
+    }
+    container.assert_nothing_left();
+}
+
+/// Somebody who has never logged in has no such directory: said in one line, which names the way out.
+#[test]
+fn without_any_place_for_state_the_flag_is_named() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::sleeping());
+    let mut command = Command::new("unshare");
+    // Where the caller has another id, and that id no directory.
+    command.args(["--user", "--map-user=4242", "--map-group=4242"]).env_remove("XDG_RUNTIME_DIR");
+    command.arg(&runtime().path).args(["create", "--bundle"]).arg(container.bundle.dir.path()).arg(&container.id);
+    outcome(command).refused_with(&["XDG_RUNTIME_DIR", "/run/user/4242", "--root"]);
 }
 
 /// A network namespace that is not the caller's: /sys cannot be mounted then, and is the host's, bound.
@@ -191,7 +207,7 @@ fn nested(capabilities: &[&str]) -> Bundle {
     for name in ["proc", "sys", "dev", "etc", "tmp"] {
         std::fs::create_dir(inner.join(name)).unwrap();
     }
-    std::fs::copy(&runtime().path, bundle.rootfs("/bin/rt")).unwrap();
+    program::copy(&runtime().path, &bundle.rootfs("/bin/rt"));
     if mode() != Mode::Rootless {
         let done = Command::new("chown").args(["-R", "100000:100000"]).arg(bundle.rootfs("/bundle")).status();
         assert!(done.unwrap().success());

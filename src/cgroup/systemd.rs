@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 
 use super::Unit;
 use crate::dbus::{Address, Call, CallError, Connection};
+use crate::host;
 use crate::plan::cgroup::{Manager, Property, ScopePlan, Value};
 
 /// How long systemd may take for one unit. On a crowded machine it has been seen to need more than ten seconds.
@@ -227,12 +228,13 @@ impl Systemd {
 
 fn user_bus() -> anyhow::Result<String> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    match (variable("DBUS_SESSION_BUS_ADDRESS"), variable("XDG_RUNTIME_DIR")) {
+    match (variable("DBUS_SESSION_BUS_ADDRESS"), host::runtime_directory()) {
         (Some(address), _) => Ok(address),
-        (None, Some(directory)) => Ok(format!("unix:path={directory}/bus")),
+        (None, Some(directory)) => Ok(format!("unix:path={}/bus", directory.display())),
         (None, None) => bail!(
-            "the user's systemd is not reached: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set (without \
-             one, use --cgroup-manager cgroupfs)"
+            "the user's systemd is not reached: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set, and there is \
+             no /run/user/{} of theirs (without one, use --cgroup-manager cgroupfs)",
+            nix::unistd::geteuid()
         ),
     }
 }

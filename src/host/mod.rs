@@ -3,7 +3,8 @@
 pub mod calls;
 pub mod cgroup;
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -66,6 +67,20 @@ impl Host {
         const CAP_SYS_ADMIN: u32 = 21;
         self.has_capability(CAP_SYS_ADMIN)
     }
+}
+
+/// Where the caller's files of this boot belong: `$XDG_RUNTIME_DIR`, or the directory that a login gives, where it is
+/// there and theirs. It outlives the variable: `su`, `sudo -u`, cron and setpriv drop that.
+pub fn runtime_directory() -> Option<PathBuf> {
+    let variable = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+    variable.map(PathBuf::from).or_else(|| own_directory(Path::new("/run/user")))
+}
+
+fn own_directory(of_all: &Path) -> Option<PathBuf> {
+    let euid = nix::unistd::geteuid();
+    let directory = of_all.join(euid.to_string());
+    let metadata = std::fs::symlink_metadata(&directory).ok()?;
+    (!euid.is_root() && metadata.is_dir() && metadata.uid() == euid.as_raw()).then_some(directory)
 }
 
 /// Reads `6.18.44-fc-v669` as (6, 18).

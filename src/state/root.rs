@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context;
 
 use super::{Container, ContainerId, NOTIFY, STATE};
+use crate::host;
 
 /// How often `create` begins again when a `delete` of the same id comes between.
 const ATTEMPTS: usize = 100;
@@ -48,16 +49,17 @@ pub struct StateRoot {
 }
 
 impl StateRoot {
-    /// `--root`, or /run/NAME for root, or $XDG_RUNTIME_DIR/NAME for others; `name` is the one that `rt` was called by.
+    /// `--root`, or /run/NAME for root, or NAME in $XDG_RUNTIME_DIR (without it /run/user/UID) for others; `name` is the
+    /// one that `rt` was called by.
     ///
     /// # Errors
-    /// When the root is `/`, or the variable is not set or empty for one who needs it.
+    /// When the root is `/`, or there is no such directory for one who needs it.
     pub fn resolve(root: Option<&Path>, name: &str) -> anyhow::Result<StateRoot> {
-        let runtime_directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+        let runtime_directory = host::runtime_directory();
         let is_root = root.is_some() || nix::unistd::geteuid().is_root();
         // In a user namespace of a rootless manager root is not root, and says where its things are.
         let is_root = is_root && (runtime_directory.is_none() || root.is_some() || !in_user_namespace());
-        StateRoot::of(root, runtime_directory.map(PathBuf::from).as_deref(), is_root, name)
+        StateRoot::of(root, runtime_directory.as_deref(), is_root, name)
     }
 
     fn of(
@@ -70,7 +72,10 @@ impl StateRoot {
             (Some(root), _) => (root.to_owned(), false),
             (None, _) if is_root => (Path::new("/run").join(name), false),
             (None, Some(directory)) => (directory.join(name), true),
-            (None, None) => anyhow::bail!("no place for state: set XDG_RUNTIME_DIR or give --root DIR"),
+            (None, None) => anyhow::bail!(
+                "no place for state: XDG_RUNTIME_DIR is not set, and there is no /run/user/{} of yours: give --root DIR",
+                nix::unistd::geteuid()
+            ),
         };
         let path = std::path::absolute(&path).with_context(|| format!("--root {}", path.display()))?;
         anyhow::ensure!(
