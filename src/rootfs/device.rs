@@ -116,7 +116,7 @@ fn bind_node(parent: BorrowedFd<'_>, name: &OsStr, node: &DevicePlan) -> anyhow:
                 return Ok(());
             }
             // An empty file is what a container without privilege uses as a mount point.
-            if file_type(&status) != SFlag::S_IFREG {
+            if file_type(&status) != SFlag::S_IFREG || status.st_size != 0 {
                 return Err(Errno::EEXIST).context("something else is there");
             }
             there
