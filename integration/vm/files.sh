@@ -10,7 +10,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 chmod 755 "$tree"
 mkdir "$tree/bin"
-cp -a --parents spec-examples Cargo.toml integration/contained.sh integration/vm integration/managers src/spec/captured "$tree/"
+cp -a --parents spec-examples Cargo.toml integration/contained.sh integration/vm integration/managers src/spec/captured docs "$tree/"
 for source in integration/*/*.c; do   # the guest has no compiler
     mkdir -p "$tree/${source%/*}"
     cc -static -O1 -pthread -o "$tree/${source%.c}" "$source"

@@ -51,11 +51,14 @@ make_root() {
     : > "$root/etc/fstab"
     tr -d - < /proc/sys/kernel/random/uuid > "$root/etc/machine-id"
     # The user of the rootless tests, whose systemd runs though nobody logs in.
-    in_guest useradd --create-home --uid 1000 --shell /bin/sh tester
+    in_guest useradd --create-home --uid 1000 --groups users --shell /bin/sh tester
+    # As the documentation of rootless containers has it: all that systemd can delegate.
+    mkdir -p "$units/user@.service.d"
+    printf '[Service]\nDelegate=cpu cpuset io memory pids\n' > "$units/user@.service.d/delegate.conf"
     mkdir -p "$root/var/lib/systemd/linger"
     : > "$root/var/lib/systemd/linger/tester"
     # SELinux: the policy's container types, and a label on every file.
-    in_guest semodule -n -i /usr/share/selinux/default/container.pp.bz2 2>/dev/null
+    in_guest semodule -n -i /usr/share/selinux/default/container.pp.bz2 > /dev/null 2>&1
     in_guest setfiles -F -e /proc -e /sys -e /dev /etc/selinux/default/contexts/files/file_contexts / > /dev/null 2>&1 || true
 }
 
