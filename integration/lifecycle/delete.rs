@@ -133,6 +133,7 @@ fn two_deletes_at_once_agree() {
 /// that was there before stays.
 #[test]
 fn a_cgroup_that_was_there_stays() {
+    need_cgroup!();
     need_cgroupfs!();
     only_rt!(); // runc and crun remove it
     let container = Container::new(Bundle::args(&["true"]).limited());
@@ -164,12 +165,12 @@ fn the_bundle_survives() {
 /// The same for namespaces that were joined: the other container lives on in them.
 #[test]
 fn joined_namespaces_survive() {
-    need_root!("join a namespace without the user namespace around it");
     let first = Container::new(Bundle::sleeping());
     first.launch();
     let path = |link: &str| format!("/proc/{}/ns/{link}", first.pid());
     let bundle = Bundle::args(&["true"]).without("/hostname").namespace("uts", Some(&path("uts")));
-    let second = Container::new(bundle.namespace("ipc", Some(&path("ipc"))).namespace("network", Some(&path("net"))));
+    let bundle = bundle.namespace("ipc", Some(&path("ipc"))).namespace("network", Some(&path("net")));
+    let second = Container::new(bundle.joining(first.pid()));
     second.launch().until("stopped");
     second.delete().ok();
     second.assert_nothing_left();

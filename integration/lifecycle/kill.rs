@@ -137,6 +137,7 @@ fn a_signal_without_a_handler_leaves_pid_1_alone() {
 /// What is paused is not one of the four states of the spec: it runs, as far as a signal goes, and gets it when it goes on.
 #[test]
 fn a_paused_container_gets_its_signal_when_it_goes_on() {
+    need_cgroup!();
     let container = Container::new(Bundle::sh(TRAPS));
     container.launch().until_output("ready");
     container.call(&["pause", &container.id]).ok();

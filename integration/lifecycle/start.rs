@@ -125,6 +125,7 @@ fn a_container_killed_before_start_is_stopped() {
 /// error": a paused one, too.
 #[test]
 fn a_paused_container_cannot_be_started() {
+    need_cgroup!();
     let container = Container::new(Bundle::sleeping());
     container.launch();
     let pid = container.pid();

@@ -1,7 +1,7 @@
 //! "Runtimes MUST/SHOULD/MAY implement the following option strings for Linux".
 
 use super::{line_of, options_of};
-use crate::harness::{Bundle, Container, Kind, runtime};
+use crate::harness::{Bundle, Container, Kind, Mode, mode, runtime};
 
 fn table() -> Bundle {
     Bundle::args(&["cat", "/proc/self/mountinfo"])
@@ -145,7 +145,6 @@ fn a_relative_destination_begins_at_the_root() {
 /// Recursive attributes reach the mounts below: `rro`, `rnosuid`, `rnodev`, `rnoexec`. (runc 1.1 and crun 1.8: some.)
 #[test]
 fn recursive_options_reach_what_is_below() {
-    need_root!("change the access times of a mount that it did not make");
     let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     if !host.contains(" /dev/pts ") {
         skip!("the host has no mount on /dev/pts");
@@ -153,6 +152,9 @@ fn recursive_options_reach_what_is_below() {
     for (option, shown) in
         [("rro", "ro"), ("rnosuid", "nosuid"), ("rnodev", "nodev"), ("rnoexec", "noexec"), ("rnoatime", "noatime")]
     {
+        if option == "rnoatime" && mode() == Mode::Rootless {
+            continue; // only root changes the access times of mounts that he did not make
+        }
         let container = Container::new(table().mount("bind", "/dev", "/mnt", &["rbind", option]));
         let line = line_of(&container, "/mnt/pts");
         let of_the_mount = line.split(' ').nth(5).unwrap();

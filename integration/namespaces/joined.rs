@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::LINKS;
 use crate::harness::runtime::{eventually, outcome};
-use crate::harness::{Bundle, Container};
+use crate::harness::{Bundle, Container, Mode, mode};
 
 /// A process that holds new namespaces, and is ended with the value.
 struct Holder(Child);
@@ -14,13 +14,25 @@ struct Holder(Child);
 impl Holder {
     fn new(flags: &[&str]) -> Self {
         let mut command = Command::new("unshare");
+        if mode() == Mode::Rootless {
+            command.args(["--user", "--map-root-user", "--map-auto"]);
+        }
         command.args(flags).args(["sleep", "1000"]).stdin(Stdio::null());
         let holder = Self(command.spawn().expect("unshare of util-linux"));
-        let read = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", holder.0.id())).unwrap();
+        let read = |pid: &str, name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let own = holder.0.id().to_string();
+        let children = format!("task/{own}/children");
         // Or has it for a child, with --fork.
-        let children = format!("task/{}/children", holder.0.id());
-        eventually("unshare has become sleep", || read("comm") == "sleep\n" || !read(&children).is_empty());
+        eventually("unshare has become sleep", || {
+            let list = read(&own, &children);
+            list.split_whitespace().chain([own.as_str()]).any(|pid| read(pid, "comm") == "sleep\n")
+        });
         holder
+    }
+
+    /// Where its namespaces can be joined: without privilege, in the user namespace around them.
+    fn around(&self, bundle: Bundle) -> Bundle {
+        bundle.joining(self.0.id().cast_signed())
     }
 
     fn path(&self, link: &str) -> String {
@@ -42,23 +54,21 @@ fn target(path: &str) -> String {
 /// "The runtime MUST place the container process in the namespace associated with that `path`": a mount namespace.
 #[test]
 fn a_mount_namespace_is_joined() {
-    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--mount", "--propagation", "private"]);
     let path = holder.path("mnt");
     let bundle = Bundle::args(&["readlink", "/proc/self/ns/mnt"]).namespace("mount", Some(&path));
-    let container = Container::new(bundle);
+    let container = Container::new(holder.around(bundle));
     assert_eq!(container.run().ok().stdout.trim(), target(&path));
 }
 
 /// As above: a time namespace, with the clocks that it has.
 #[test]
 fn a_time_namespace_is_joined() {
-    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--time", "--fork", "--kill-child", "--boottime", "604800"]);
     // unshare makes it for its child, which is `sleep`.
     let path = holder.path("time_for_children");
     let bundle = Bundle::sh("readlink /proc/self/ns/time; cat /proc/uptime").namespace("time", Some(&path));
-    let container = Container::new(bundle.set("/ociVersion", json!("1.1.0")));
+    let container = Container::new(holder.around(bundle).set("/ociVersion", json!("1.1.0")));
     only_rt!(); // runc 1.1 and crun 1.8 do not know the type
     let output = container.run().ok().stdout;
     let (namespace, uptime) = output.split_once('\n').unwrap();
@@ -69,7 +79,6 @@ fn a_time_namespace_is_joined() {
 /// All that are not tied to an id map or a process tree, joined at once.
 #[test]
 fn many_namespaces_are_joined_at_once() {
-    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--mount", "--uts", "--ipc", "--net", "--cgroup", "--propagation", "private"]);
     let kinds = [("mount", "mnt"), ("uts", "uts"), ("ipc", "ipc"), ("network", "net"), ("cgroup", "cgroup")];
     let script = "for n in mnt uts ipc net cgroup; do readlink /proc/self/ns/$n; done";
@@ -77,7 +86,7 @@ fn many_namespaces_are_joined_at_once() {
     for (kind, link) in kinds {
         bundle = bundle.namespace(kind, Some(&holder.path(link)));
     }
-    let output = Container::new(bundle).run().ok().stdout;
+    let output = Container::new(holder.around(bundle)).run().ok().stdout;
     let wanted: Vec<String> = kinds.iter().map(|(_, link)| target(&holder.path(link))).collect();
     assert_eq!(output.lines().collect::<Vec<_>>(), wanted);
 }
@@ -111,12 +120,11 @@ fn the_runtimes_own_mount_namespace_is_not_joined() {
 /// A joined namespace outlives the container: it was not created by it.
 #[test]
 fn a_joined_namespace_outlives_the_container() {
-    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--uts"]);
     let path = holder.path("uts");
     let before = target(&path);
     let bundle = Bundle::args(&["hostname"]).namespace("uts", Some(&path)).without("/hostname");
-    let container = Container::new(bundle);
+    let container = Container::new(holder.around(bundle));
     container.run().ok();
     container.assert_nothing_left();
     assert_eq!(target(&path), before);
@@ -125,11 +133,10 @@ fn a_joined_namespace_outlives_the_container() {
 /// exec is where the container is, in namespaces that were joined too.
 #[test]
 fn exec_follows_into_joined_namespaces() {
-    need_root!("join a namespace without the user namespace around it");
     let holder = Holder::new(&["--mount", "--ipc", "--propagation", "private"]);
     let bundle =
         Bundle::sleeping().namespace("mount", Some(&holder.path("mnt"))).namespace("ipc", Some(&holder.path("ipc")));
-    let container = Container::new(bundle);
+    let container = Container::new(holder.around(bundle));
     container.launch();
     let output = container.exec_sh("readlink /proc/self/ns/mnt; readlink /proc/self/ns/ipc").ok().stdout;
     assert_eq!(output, format!("{}\n{}\n", target(&holder.path("mnt")), target(&holder.path("ipc"))));
@@ -138,13 +145,13 @@ fn exec_follows_into_joined_namespaces() {
 /// A path that is another program's descriptor, as managers pass it: `/proc/PID/fd/N`.
 #[test]
 fn a_descriptor_is_a_path_too() {
-    need_root!("join a namespace without the user namespace around it");
-    let file = std::fs::File::open("/proc/self/ns/net").unwrap();
+    let holder = Holder::new(&["--net"]);
+    let file = std::fs::File::open(holder.path("net")).unwrap();
     let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&file));
     let bundle =
         Bundle::args(&["readlink", "/proc/self/ns/net"]).namespace("network", Some(&path)).without_mount("/sys");
-    let container = Container::new(bundle);
-    assert_eq!(outcome(container.verb("run", &[])).ok().stdout.trim(), target("/proc/self/ns/net"));
+    let container = Container::new(holder.around(bundle));
+    assert_eq!(outcome(container.verb("run", &[])).ok().stdout.trim(), target(&holder.path("net")));
 }
 
 /// "If a namespace type is not specified in the `namespaces` array, the container MUST inherit the runtime namespace of

@@ -56,13 +56,12 @@ fn each_namespace_can_be_inherited() {
 /// "The runtime MUST place the container process in the namespace associated with that `path`."
 #[test]
 fn each_namespace_can_be_joined() {
-    need_root!("join a namespace without the user namespace around it");
     let host = Container::new(Bundle::sleeping());
     host.launch();
     let pid = host.pid();
     for (kind, link) in [("pid", "pid"), ("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("cgroup", "cgroup")] {
         let path = format!("/proc/{pid}/ns/{link}");
-        let mut bundle = show_namespaces().namespace(kind, Some(&path));
+        let mut bundle = show_namespaces().namespace(kind, Some(&path)).joining(pid);
         if kind == "uts" {
             bundle = bundle.without("/hostname");
         }
@@ -74,14 +73,13 @@ fn each_namespace_can_be_joined() {
 /// A pod: several joined at once; the members see each other's processes and names.
 #[test]
 fn a_pod_shares_its_namespaces() {
-    need_root!("join a namespace without the user namespace around it");
     let first = Container::new(Bundle::sleeping().set("/hostname", json!("pod")));
     first.launch();
     let path = |link: &str| format!("/proc/{}/ns/{link}", first.pid());
     let bundle = Bundle::sh("cat /proc/sys/kernel/hostname; tr '\\0' ' ' < /proc/1/cmdline").without("/hostname");
     let bundle = bundle.namespace("pid", Some(&path("pid"))).namespace("network", Some(&path("net")));
     let bundle = bundle.namespace("ipc", Some(&path("ipc"))).namespace("uts", Some(&path("uts")));
-    assert_eq!(Container::new(bundle).run().ok().stdout, "pod\nsleep 1000 ");
+    assert_eq!(Container::new(bundle.joining(first.pid())).run().ok().stdout, "pod\nsleep 1000 ");
     assert_eq!(first.status(), "running");
 }
 
@@ -161,12 +159,11 @@ fn a_hostname_needs_a_uts_namespace() {
 /// may be renamed: it is the members' own.
 #[test]
 fn a_hostname_never_renames_the_host() {
-    need_root!("join a namespace without the user namespace around it");
     only_rt!(); // runc and crun do
     let before = nix::unistd::gethostname().unwrap();
     for name in ["hostname", "domainname"] {
         let bundle = Bundle::args(&["true"]).without("/hostname").set(&format!("/{name}"), json!("stolen"));
-        let container = Container::new(bundle.namespace("uts", Some("/proc/1/ns/uts")));
+        let container = Container::new(bundle.namespace("uts", Some(&format!("/proc/{}/ns/uts", std::process::id()))));
         container.run().refused_with(&[&format!("/{name}")]);
         assert_eq!(nix::unistd::gethostname().unwrap(), before);
         container.assert_nothing_left();
@@ -177,7 +174,8 @@ fn a_hostname_never_renames_the_host() {
         ("uts", "uts", "kernel.domainname"),
     ] {
         let bundle = Bundle::args(&["true"]).without("/hostname").set("/linux/sysctl", json!({ key: "1" }));
-        let container = Container::new(bundle.namespace(kind, Some(&format!("/proc/1/ns/{link}"))));
+        let container =
+            Container::new(bundle.namespace(kind, Some(&format!("/proc/{}/ns/{link}", std::process::id()))));
         container.run().refused_with(&[&format!("/linux/sysctl/{key}")]);
         container.assert_nothing_left();
     }
@@ -185,7 +183,7 @@ fn a_hostname_never_renames_the_host() {
     first.launch();
     let path = format!("/proc/{}/ns/uts", first.pid());
     let bundle = Bundle::args(&["hostname"]).set("/hostname", json!("renamed")).namespace("uts", Some(&path));
-    assert_eq!(Container::new(bundle).run().ok().stdout, "renamed\n");
+    assert_eq!(Container::new(bundle.joining(first.pid())).run().ok().stdout, "renamed\n");
 }
 
 /// A name that the kernel does not take is an error: 64 bytes at most.

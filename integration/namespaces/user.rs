@@ -1,9 +1,11 @@
 //! config-linux.md, "User namespace mappings".
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::harness::mode::SUBORDINATE;
 use crate::harness::{Bundle, Container, Mode, mode};
 
 /// The words of /proc/self/uid_map in a container of `mapped`.
@@ -16,6 +18,18 @@ fn written() -> Vec<&'static str> {
 
 fn mapped(script: &str) -> Bundle {
     Bundle::sh(script).user_namespace(100_000).without_mount("/sys/fs/cgroup")
+}
+
+/// Gives a file to somebody: as root, or within the caller's subordinate ids.
+fn give(file: &Path, host_id: u32) {
+    let mut chown = Command::new("chown");
+    let mut id = host_id;
+    if mode() == Mode::Rootless {
+        chown = Command::new("unshare");
+        chown.args(["--user", "--map-root-user", "--map-auto", "chown"]);
+        id = host_id - SUBORDINATE + 1;
+    }
+    assert!(chown.arg(format!("{id}:{id}")).arg(file).status().unwrap().success());
 }
 
 /// "`uidMappings` describes the user namespace uid mappings from the host to the container."
@@ -43,37 +57,46 @@ fn root_inside_is_nobody_outside() {
 /// Several ranges.
 #[test]
 fn several_ranges_are_mapped() {
-    need_root!("map any id");
+    // Without privilege root is the caller, and the others are from /etc/subuid.
+    let hosts = if mode() == Mode::Rootless { [1000, 120_000, 130_000] } else { [100_000, 200_000, 300_000] };
     let map = json!([
-        { "containerID": 0, "hostID": 100_000, "size": 1 },
-        { "containerID": 1, "hostID": 200_000, "size": 10 },
-        { "containerID": 1000, "hostID": 300_000, "size": 5 },
+        { "containerID": 0, "hostID": hosts[0], "size": 1 },
+        { "containerID": 1, "hostID": hosts[1], "size": 10 },
+        { "containerID": 1000, "hostID": hosts[2], "size": 5 },
     ]);
     let bundle = mapped("cat /proc/self/uid_map").set("/linux/uidMappings", map);
     let output = Container::new(bundle).run().ok().stdout;
+    let hosts = hosts.map(|id| id.to_string());
     assert_eq!(
         output.split_whitespace().collect::<Vec<_>>(),
-        ["0", "100000", "1", "1", "200000", "10", "1000", "300000", "5"]
+        ["0", &hosts[0], "1", "1", &hosts[1], "10", "1000", &hosts[2], "5"]
     );
 }
 
 /// "The number of mapping entries MAY be limited by the kernel": 340 since Linux 4.15, all of them in less than a page.
 #[test]
 fn as_many_ranges_as_the_kernel_takes() {
-    need_root!("map any id");
     only_rt!();
+    // "in less than a page" is fewer of them when their numbers are long.
+    let (root, others, most) = if mode() == Mode::Rootless { (1000, SUBORDINATE, 300) } else { (10, 10, 340) };
     let ranges = |count: u32, first: u32, step: u32| -> Value {
-        (0..count).map(|n| json!({ "containerID": n, "hostID": first + n * step, "size": 1 })).collect()
+        let host = |n: u32| if n == 0 { root } else { first + n * step };
+        (0..count).map(|n| json!({ "containerID": n, "hostID": host(n), "size": 1 })).collect()
     };
-    let all = ranges(340, 10, 2);
+    let all = ranges(most, others, 2);
     let bundle = mapped("wc -l < /proc/self/uid_map; wc -l < /proc/self/gid_map");
-    Command::new("chown").args(["-R", "10:10"]).arg(bundle.rootfs("")).status().unwrap();
+    if mode() != Mode::Rootless {
+        Command::new("chown").args(["-R", "10:10"]).arg(bundle.rootfs("")).status().unwrap();
+    }
     let bundle = bundle.set("/linux/uidMappings", all.clone()).set("/linux/gidMappings", all);
-    assert_eq!(Container::new(bundle).run().ok().stdout, "340\n340\n");
+    assert_eq!(Container::new(bundle).run().ok().stdout, format!("{most}\n{most}\n"));
     for (too_many, words) in [
-        (ranges(341, 10, 2), ["/linux/uidMappings", "341", "340"]),
-        (ranges(340, 1_000_000, 2), ["uid_map", "4650", "EINVAL"]),
+        (ranges(341, others, 2), ["/linux/uidMappings", "341", "340"]),
+        (ranges(340, 1_000_000, 2), ["uid_map", "4645", "EINVAL"]),
     ] {
+        if mode() == Mode::Rootless && words[2] == "EINVAL" {
+            continue; // such ids are nobody's to give
+        }
         let container = Container::new(mapped("true").set("/linux/uidMappings", too_many));
         container.run().refused_with(&words);
         container.assert_nothing_left();
@@ -100,17 +123,23 @@ fn bad_mappings_are_refused() {
 /// "The runtime SHOULD NOT modify the ownership of referenced filesystems to realize the mapping."
 #[test]
 fn files_keep_their_owners() {
-    need_root!("give files to anybody");
-    let bundle = mapped("stat -c %u:%g /mine /of-nobody");
-    for (name, id) in [("/mine", 100_007), ("/of-nobody", 7)] {
+    let mut bundle = mapped("stat -c %u:%g /mine /of-nobody");
+    // Without privilege the caller's own id is 0 inside; what is nobody's there is an id of his that he does not map.
+    let (mine, nobodys) = if mode() == Mode::Rootless { (SUBORDINATE + 6, SUBORDINATE + 5000) } else { (100_007, 7) };
+    if mode() == Mode::Rootless {
+        for kind in ["uid", "gid"] {
+            bundle = bundle.set(&format!("/linux/{kind}Mappings/1/size"), json!(100));
+        }
+    }
+    for (name, id) in [("/mine", mine), ("/of-nobody", nobodys)] {
         std::fs::write(bundle.rootfs(name), "").unwrap();
-        std::os::unix::fs::chown(bundle.rootfs(name), Some(id), Some(id)).unwrap();
+        give(&bundle.rootfs(name), id);
     }
     let container = Container::new(bundle);
     assert_eq!(container.run().ok().stdout, "7:7\n65534:65534\n");
     let owner =
         |name: &str| std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(container.bundle.rootfs(name)).unwrap());
-    assert_eq!((owner("/mine"), owner("/of-nobody")), (100_007, 7));
+    assert_eq!((owner("/mine"), owner("/of-nobody")), (mine, nobodys));
 }
 
 /// Another user than root inside, with groups.
@@ -154,9 +183,9 @@ fn a_user_namespace_can_be_joined() {
 /// Mappings without a user namespace mean nothing and are refused or ignored, but never applied to the host.
 #[test]
 fn a_user_namespace_without_mappings_is_refused() {
-    need_root!("have a user namespace in addition");
     only_rt!();
-    let container = Container::new(Bundle::args(&["true"]).namespace("user", None).without_mount("/sys/fs/cgroup"));
+    let bundle = Bundle::args(&["true"]).namespace("user", None).without_mount("/sys/fs/cgroup");
+    let container = Container::new(bundle.without("/linux/uidMappings").without("/linux/gidMappings"));
     container.run().refused_with(&["/linux/uidMappings"]);
     container.assert_nothing_left();
 }
@@ -164,7 +193,7 @@ fn a_user_namespace_without_mappings_is_refused() {
 /// Without any privilege at all: the whole life of a container by user 65534, one id mapped.
 #[test]
 fn an_unprivileged_user_can_run_a_container() {
-    need_root!("become somebody else");
+    need_root!("become somebody else: rootless::a_single_id_needs_no_helper");
     let bundle =
         Bundle::sh("id -u; hostname; echo /proc/[0-9]*").namespace("user", None).without_mount("/sys/fs/cgroup");
     let one = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
@@ -181,7 +210,7 @@ fn an_unprivileged_user_can_run_a_container() {
     }
     only_rt!(); // runc and crun want a user session, a cgroup or a reachable binary first
     let copy = home.join("rt");
-    std::fs::copy(&crate::harness::runtime().path, &copy).unwrap();
+    crate::harness::program::copy(&crate::harness::runtime().path, &copy);
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i"]);
     command.arg(format!("XDG_RUNTIME_DIR={}", home.display())).arg(&copy).arg("--root").arg(container.root());

@@ -71,13 +71,12 @@ fn a_joined_network_is_left_as_it_is() {
 /// Two containers share one network, `container:` style: one listens, the other connects over lo.
 #[test]
 fn two_containers_share_a_network() {
-    need_root!("join a namespace without the user namespace around it");
     let server = Container::new(Bundle::sh("echo up; echo hello from the first | nc -l -p 7777"));
     server.launch().until_output("up");
     let path = format!("/proc/{}/ns/net", server.pid());
     let script =
         "for i in 1 2 3 4 5 6 7 8 9; do nc 127.0.0.1 7777 </dev/null 2>/dev/null && exit; sleep 0.2; done; exit 1";
-    let client = Container::new(Bundle::sh(script).namespace("network", Some(&path)));
+    let client = Container::new(Bundle::sh(script).namespace("network", Some(&path)).joining(server.pid()));
     assert_eq!(client.run().ok().stdout, "hello from the first\n");
 }
 
