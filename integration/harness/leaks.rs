@@ -8,12 +8,9 @@ use super::cgroups;
 use super::container::MARK;
 use super::mode;
 
-/// How long a killed process may take to be gone.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// What is left once dying processes had time to die.
+/// What is left once dying processes, and systemd, had all the time that they may take.
 pub fn settled(container: &Container) -> Vec<String> {
-    let deadline = Instant::now() + GRACE;
+    let deadline = Instant::now() + super::runtime::patience();
     loop {
         let left = left_by(container);
         if left.is_empty() || Instant::now() > deadline {

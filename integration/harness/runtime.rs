@@ -8,8 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// No call of a runtime takes this long; a test that hangs ends here instead of never.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// No call of a runtime takes this long; a test that hangs ends here instead of never. A guest has one CPU, and shares it
+/// with whatever else the machine does.
+pub fn patience() -> Duration {
+    static GUEST: OnceLock<bool> = OnceLock::new();
+    Duration::from_secs(if *GUEST.get_or_init(is_guest) { 60 } else { 20 })
+}
 
 /// Which runtime is under test, for the promises that only `rt` makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,7 +150,7 @@ pub fn outcome_with_stdin(mut command: Command, text: &str) -> Outcome {
 /// Waits for a child that this test started; ends it when it hangs.
 #[track_caller]
 pub fn wait(mut child: Child, line: &str) -> i32 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     // Most calls end soon; who asks too often takes the time of those that it waits for.
     let mut pause = Duration::from_millis(1);
     loop {
@@ -166,7 +170,7 @@ pub fn wait(mut child: Child, line: &str) -> i32 {
 /// Asks again and again until it is so; panics with `what` when it never is.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !is_so() {
         assert!(Instant::now() < deadline, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(2));

@@ -206,7 +206,7 @@ fn a_macvlan_goes_with_its_network() {
 /// Nothing is moved within one network namespace.
 #[test]
 fn the_runtimes_own_network_is_refused() {
-    let veth = veth!();
+    let veth = veth!().address(&["10.233.12.2/24"]);
     let own = format!("/proc/{}/ns/net", std::process::id());
     let container = Container::new(with_device(Bundle::sleeping(), &veth, "eth7").namespace("network", Some(&own)));
     container.create().refused_with(&["/linux/netDevices", "is the runtime's own"]);

@@ -1,6 +1,8 @@
 # Packages of other suites of Debian, from the mirror that this machine uses. To be read by a script that has set $dir.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
-[ -n "$mirror" ] || { echo "vm: apt has no mirror: run apt-get update" >&2; exit 1; }
+find_mirror() { mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1); }
+find_mirror
+[ -n "$mirror" ] || { apt-get update -qq && find_mirror; }
+[ -n "$mirror" ] || { echo "vm: apt has no mirror" >&2; exit 1; }
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # apt_of SUITE PROGRAM ARGUMENTS...   apt-get or apt-cache with the lists of another suite, kept apart from this machine's
