@@ -7,4 +7,5 @@ mod memory;
 mod others;
 mod ownership;
 mod path;
+mod threaded;
 mod update;

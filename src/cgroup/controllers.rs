@@ -79,9 +79,10 @@ fn has_own_processes(directory: &Path) -> bool {
         && file::read(&directory.join("cgroup.procs")).is_ok_and(|procs| !procs.trim().is_empty())
 }
 
-/// Whether processes can be put there: not below one that is threaded.
+/// Whether processes can be put there: not into a threaded cgroup, nor below one, but into the root of such a tree.
 pub fn takes_processes(directory: &Path) -> bool {
-    file::read(&directory.join("cgroup.type")).map_or(true, |kind| kind.trim() != "domain invalid")
+    file::read(&directory.join("cgroup.type"))
+        .map_or(true, |kind| kind.starts_with("domain") && !kind.contains("invalid"))
 }
 
 #[cfg(test)]

@@ -222,6 +222,11 @@ impl Cgroup {
                 return super::remove::remove_directory(directory)
                     .with_context(|| format!("rmdir {}", directory.display()));
             }
+            anyhow::ensure!(
+                controllers::takes_processes(directory),
+                "cgroup {}: no process can be started there, as a cgroup above it is threaded",
+                directory.display()
+            );
             self.paths.v2 = Some(directory.clone());
             if !new {
                 check_unused(directory)?;
