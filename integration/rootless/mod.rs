@@ -136,6 +136,19 @@ fn a_limit_without_a_cgroup_is_refused() {
     container.assert_nothing_left();
 }
 
+/// What only root can do is said in one line, not by what the kernel says of it.
+#[test]
+fn mounts_of_a_running_container_need_root() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::sleeping());
+    container.launch();
+    let list = container.bundle.beside("mounts.json");
+    std::fs::write(&list, json!([{ "type": "tmpfs", "destination": "/mnt" }]).to_string()).unwrap();
+    container.call(&["mounts", "add", &container.id, list.to_str().unwrap()]).refused_with(&["needs root privilege"]);
+    assert_eq!(container.exec_sh("grep -c ' /mnt ' /proc/self/mounts; true").ok().stdout, "0\n");
+}
+
 /// Without a cgroup the processes are those of the pid namespace: ps lists them, kill --all reaches them.
 #[test]
 fn without_a_cgroup_the_pid_namespace_holds_the_processes() {

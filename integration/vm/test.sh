@@ -28,6 +28,7 @@ if [ "${1:-}" = --one ]; then
     [ $code = 0 ] || cat "$logs/$mode.log"
     exit $code
 fi
+begun=$(date +%s)
 # The long ones first.
 [ $# -gt 0 ] || set -- v2 systemd rootless managers rootless-bare selinux selinux-enforcing
 
@@ -45,5 +46,7 @@ trap 'rm -f "$RT_VM_FILES"' EXIT
 code=0
 printf '%s\n' "$@" | xargs -P 2 -I {} "$here/test.sh" --one {} || code=1
 echo "--- in the guest:"
-for mode in "$@"; do grep "^vm $mode:" "$logs/$mode.log" || echo "vm $mode: see $logs/$mode.log"; done
+for mode in "$@"; do grep "^vm $mode:" "$logs/$mode.log" || echo "vm $mode: see $logs/$mode.log"; done | tee "$logs/sums"
+awk -v seconds=$(($(date +%s) - begun)) '/ passed, / { passed += $3; failed += $5; skipped += $7 }
+    END { printf "vm: %d passed, %d failed, %d skipped, in %d s\n", passed, failed, skipped, seconds }' "$logs/sums"
 exit $code
