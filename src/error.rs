@@ -1,12 +1,13 @@
 //! Faults of a configuration: a JSON pointer and a reason.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 /// One thing that is wrong with a JSON document that the caller gave.
 ///
 /// Prints as `config.json: /linux/namespaces/2/path: "x" is not absolute`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fault {
     /// The file's name as the user knows it: `config.json`, or that of `--process` and `--resources`.
     pub file: &'static str,
@@ -60,12 +61,14 @@ impl Faults {
     /// Adds what a later look at the same document has found, except where something is wrong already: there it says
     /// the same in other words, or what follows from it.
     pub fn absorb(&mut self, later: Faults) {
-        let known: Vec<String> = self.errors.iter().map(|fault| fault.pointer.clone()).collect();
-        self.errors.extend(later.errors.into_iter().filter(|fault| !known.contains(&fault.pointer)));
-        for warning in later.warnings {
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
+        // Sets, because a document may have a fault in each of a hundred thousand places.
+        if !later.errors.is_empty() {
+            let known: HashSet<String> = self.errors.iter().map(|fault| fault.pointer.clone()).collect();
+            self.errors.extend(later.errors.into_iter().filter(|fault| !known.contains(&fault.pointer)));
+        }
+        if !later.warnings.is_empty() {
+            let mut known: HashSet<Fault> = self.warnings.iter().cloned().collect();
+            self.warnings.extend(later.warnings.into_iter().filter(|warning| known.insert(warning.clone())));
         }
     }
 

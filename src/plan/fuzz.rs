@@ -233,3 +233,32 @@ fn a_damaged_configuration_is_planned_or_has_its_faults_in_single_lines() {
     // Else it would prove something about one sort alone.
     assert!((rounds / 20..rounds * 9 / 10).contains(&planned), "{planned} of {rounds} were good");
 }
+
+/// What grows with the square of a list makes a small file a long wait.
+#[test]
+fn thousands_of_anything_are_looked_at_in_no_time() {
+    const MANY: u64 = 5000;
+    let list = |entry: &dyn Fn(u64) -> Value| (0..MANY).map(entry).collect::<Value>();
+    let map = |entry: &dyn Fn(u64) -> (String, Value)| Value::Object((0..MANY).map(entry).collect());
+    let tmpfs = |n| json!({ "destination": format!("/{n}"), "type": "tmpfs", "source": "x", "options": ["ro"] });
+    let deny = |n| json!({ "names": ["kill", format!("unknown{n}")], "action": "SCMP_ACT_ERRNO" });
+    let ids = |n| json!({ "containerID": 2 * n, "hostID": 2 * n, "size": 1 });
+    for (pointer, value) in [
+        ("/mounts", list(&tmpfs)),
+        ("/process/env", list(&|n| json!(format!("V{n}=1")))),
+        ("/process/capabilities/bounding", list(&|n| json!(format!("CAP_{n}")))),
+        ("/linux/maskedPaths", list(&|n| json!(format!("/proc/{n}")))),
+        ("/linux/readonlyPaths", list(&|n| json!(format!("/proc/{n}")))),
+        ("/linux/uidMappings", list(&ids)),
+        ("/linux/netDevices", map(&|n| (format!("e{n}"), json!({ "name": format!("f{n}") })))),
+        ("/linux/sysctl", map(&|n| (format!("net.x{n}"), json!("1")))),
+        ("/linux/resources/unified", map(&|n| (format!("x.{n}"), json!("1")))),
+        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": list(&deny) })),
+        ("/annotations", map(&|n| (format!("a{n}"), json!("")))),
+    ] {
+        let mut config: Value = serde_json::from_str(&crate::spec::template(false)).expect("JSON");
+        let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+        config.pointer_mut(parent).expect("the template has it")[name] = value;
+        is_planned(config.to_string().as_bytes(), &host(), Driver::Cgroupfs);
+    }
+}

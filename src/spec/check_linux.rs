@@ -1,5 +1,6 @@
 //! What the fields of `linux` mean together, and with the rest of config.json.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use oci_spec::runtime::{
@@ -152,7 +153,7 @@ fn check_net_devices(linux: &Linux, namespaces: &Namespaces<'_>, faults: &mut Fa
     if namespaces.of(LinuxNamespaceType::Network).is_none() {
         faults.error("/linux/netDevices", "needs a network namespace in /linux/namespaces");
     }
-    let mut places: Vec<(&str, &str)> = Vec::new();
+    let mut places: BTreeMap<&str, &str> = BTreeMap::new();
     let mut names: Vec<_> = devices.iter().collect();
     names.sort_by_key(|(host_name, _)| *host_name);
     for (host_name, device) in names {
@@ -168,11 +169,11 @@ fn check_net_devices(linux: &Linux, namespaces: &Namespaces<'_>, faults: &mut Fa
             faults.error(format!("{pointer}/name"), format!("{name:?} is not the name of a network device"));
         } else if name == "lo" {
             faults.error(format!("{pointer}/name"), "every network namespace has its lo already");
-        } else if let Some((_, other)) = places.iter().find(|(taken, _)| *taken == name && !name.contains('%')) {
+        } else if let Some(other) = places.get(name).filter(|_| !name.contains('%')) {
             let reason = format!("{name:?} is taken by /linux/netDevices/{}", escape(other));
             faults.error(if asked.is_some() { format!("{pointer}/name") } else { pointer }, reason);
         } else {
-            places.push((name, host_name));
+            places.insert(name, host_name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The container's process, or one that `exec` adds: everything that its `process` object asks for, ready to apply.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::PathBuf;
 
@@ -137,6 +138,7 @@ fn plan_args(process: &Process, pointer: &str, faults: &mut Faults) -> Vec<CStri
 /// A name that comes twice has its last value, at the place of the first.
 pub fn plan_env(env: &[String], pointer: &str, faults: &mut Faults) -> Vec<CString> {
     let mut planned: Vec<CString> = Vec::with_capacity(env.len() + 1);
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, variable) in env.iter().enumerate() {
         let Some((name, _)) = variable.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             faults.error(format!("{pointer}/env/{index}"), format!("{variable:?} is not of the form NAME=VALUE"));
@@ -146,10 +148,12 @@ pub fn plan_env(env: &[String], pointer: &str, faults: &mut Faults) -> Vec<CStri
             faults.error(format!("{pointer}/env/{index}"), "contains a NUL character");
             continue;
         };
-        let name = &variable.as_bytes()[..=name.len()];
-        match planned.iter().position(|earlier| earlier.as_bytes().starts_with(name)) {
-            Some(earlier) => planned[earlier] = variable,
-            None => planned.push(variable),
+        match known.get(name) {
+            Some(earlier) => planned[*earlier] = variable,
+            None => {
+                known.insert(name, planned.len());
+                planned.push(variable);
+            }
         }
     }
     planned

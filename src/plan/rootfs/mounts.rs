@@ -1,9 +1,8 @@
 //! The entries of `mounts`, decided one by one, and then with a look at each other.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oci_spec::runtime::{LinuxIdMapping, Mount};
 
@@ -32,18 +31,11 @@ pub(super) struct Context<'a> {
 pub(super) fn plan_mounts(mounts: &[Mount], context: &Context<'_>, faults: &mut Faults) -> Vec<MountPlan> {
     let planned = mounts.iter().enumerate();
     let mut plans: Vec<_> = planned.filter_map(|(index, mount)| plan_mount(index, mount, context, faults)).collect();
-    let destinations: Vec<PathBuf> = plans.iter().map(|plan| plan.destination.clone()).collect();
-    let mut is_parent = HashMap::new();
-    for (position, plan) in plans.iter().enumerate() {
-        let below = |other: &PathBuf| other != &plan.destination && other.starts_with(&plan.destination);
-        // /dev: the device nodes come after all mounts
-        let is_dev = plan.destination == Path::new("/dev");
-        is_parent.insert(position, is_dev || destinations[position + 1..].iter().any(below));
-    }
-    for (position, plan) in plans.iter_mut().enumerate() {
+    let is_parent = parents(&plans);
+    for (plan, is_parent) in plans.iter_mut().zip(is_parent) {
         let is_tmpfs = matches!(&plan.kind, MountKind::Filesystem(fs) if !fs.needs_real_directory);
         let is_readonly = plan.attributes.set & attribute::RDONLY != 0;
-        plan.readonly_last = is_tmpfs && is_readonly && is_parent[&position];
+        plan.readonly_last = is_tmpfs && is_readonly && is_parent;
         if let MountKind::Filesystem(fs) = &mut plan.kind
             && is_readonly
             && !plan.readonly_last
@@ -54,6 +46,19 @@ pub(super) fn plan_mounts(mounts: &[Mount], context: &Context<'_>, faults: &mut 
         }
     }
     plans
+}
+
+/// Of each mount, whether something comes below it later. Sorted, because there may be too many to compare each with each.
+fn parents(plans: &[MountPlan]) -> Vec<bool> {
+    let mut sorted: Vec<(&Path, usize)> = plans.iter().map(|plan| plan.destination.as_path()).zip(0..).collect();
+    sorted.sort_unstable();
+    let is_parent = |(position, plan): (usize, &MountPlan)| {
+        let first = sorted.partition_point(|(other, _)| *other <= plan.destination);
+        let mut below = sorted[first..].iter().take_while(|(other, _)| other.starts_with(&plan.destination));
+        // /dev: the device nodes come after all mounts
+        plan.destination == Path::new("/dev") || below.any(|(_, other)| *other > position)
+    };
+    plans.iter().enumerate().map(is_parent).collect()
 }
 
 /// Kernel filesystems where the superblock may be shared with others, or a read-only mount is all that counts.
