@@ -53,6 +53,8 @@ conformance: build ## The programs of a built runtime-tools, RUNTIME_TOOLS=DIR; 
 test-managers: build ## podman, buildah, Docker, Swarm, containerd and its pods over rt
 	@$(NEED) busybox-static iproute2 procps util-linux $(MANAGERS)
 	@integration/criu.sh
+	@integration/newer.sh trixie containerd
+	@integration/newer.sh sid containerd
 	@RUNTIME=$(RUNTIME) integration/managers/all.sh $(MANAGER)
 
 managers: test-managers
@@ -98,7 +100,7 @@ install: build ## To $(PREFIX)/bin, with manual and completions, and rt made kno
 	$(SUDO) install -D -m 644 docs/completions/rt.fish $(FISH_COMPLETION)
 	$(SUDO) install -d $(DOC) $(dir $(CONF))
 	sed 's|@BINDIR@|$(PREFIX)/bin|' docs/drop-ins/containers.conf | $(SUDO) tee $(CONF) > /dev/null
-	for file in daemon.json containerd.toml; do sed 's|@BINDIR@|$(PREFIX)/bin|' docs/drop-ins/$$file | $(SUDO) tee $(DOC)/$$file > /dev/null; done
+	for file in daemon.json containerd.toml containerd-2.toml; do sed 's|@BINDIR@|$(PREFIX)/bin|' docs/drop-ins/$$file | $(SUDO) tee $(DOC)/$$file > /dev/null; done
 
 uninstall: ## Take it away again
 	$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/rt $(CONF) $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)

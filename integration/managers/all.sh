@@ -3,7 +3,7 @@
 #   RUNTIME=crun|runc   over another runtime
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-[ $# -gt 0 ] || set -- podman buildah docker buildkit swarm containerd
+[ $# -gt 0 ] || set -- podman docker containerd containerd-1.7 containerd-2 buildah buildkit swarm
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 began=$(date +%s)

@@ -4,6 +4,7 @@ set -eu
 . "$(dirname "$0")/checks.sh"
 printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' > /etc/containers/storage.conf
 printf '[containers]\ndefault_ulimits = ["nofile=%s:%s", "nproc=9999:9999"]\n' "$(ulimit -Hn)" "$(ulimit -Hn)" > /etc/containers/containers.conf
+[ "$firewall" ] || printf '[network]\nfirewall_driver = "none"\n' >> /etc/containers/containers.conf
 echo '{ "default": [{ "type": "insecureAcceptAnything" }] }' > /etc/containers/policy.json
 : > /etc/containers/registries.conf
 export BUILDAH_ISOLATION=oci BUILDAH_RUNTIME="$runtime"
@@ -31,7 +32,7 @@ expect 'a mount' 0 'tmpfs' run --mount type=tmpfs,destination=/mnt "$container" 
 expect 'capabilities' 0 '*0000000000000000' run --cap-drop all "$container" grep CapEff /proc/self/status
 expect 'one capability more' 0 '*[1357]??' sh -c "buildah run --cap-add CAP_NET_ADMIN $container grep CapEff /proc/self/status | sed 's/.$//'"
 expect 'the seccomp profile' 0 'Seccomp:?2' run "$container" grep Seccomp: /proc/self/status
-expect 'the network of the host' 0 'eth0' run --network host "$container" sh -c 'ls /sys/class/net | grep eth0'
+expect 'the network of the host' 0 'eth0' run --network host "$container" sh -c 'ls /sys/class/net | grep -x eth0'
 expect 'no network' 0 '1' run --network none "$container" sh -c 'ls /sys/class/net | wc -l'
 expect 'what a run makes stays' 0 '/made' sh -c "buildah run $container touch /made && buildah run $container ls /made"
 expect 'rm' 0 '*' buildah rm "$container"

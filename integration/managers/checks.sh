@@ -12,6 +12,27 @@ if [ -z "${RT_CONTAINED:-}" ]; then
     RUNTIME=$runtime exec "$here/integration/managers/machine.sh" "$here/integration/managers/${0##*/}" "$@"
 fi
 
+# Where limits stand, as a container sees its cgroup.
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    memory_max=/sys/fs/cgroup/memory.max cpu_max=/sys/fs/cgroup/cpu.max cpu_weight=/sys/fs/cgroup/cpu.weight pids_max=/sys/fs/cgroup/pids.max
+else
+    memory_max=/sys/fs/cgroup/memory/memory.limit_in_bytes cpu_max=/sys/fs/cgroup/cpu/cpu.cfs_quota_us
+    cpu_weight=/sys/fs/cgroup/cpu/cpu.shares pids_max=/sys/fs/cgroup/pids/pids.max
+fi
+shares_512=512
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || shares_512='[25][09]'   # of 10000: 59, or 20 by the older formula
+export memory_max cpu_max cpu_weight pids_max
+# Who makes the cgroups where the manager has a choice: systemd, where it is pid 1.
+driver=cgroupfs
+[ ! -d /run/systemd/system ] || driver=systemd
+oom_tries=1
+[ $driver = cgroupfs ] || oom_tries=5
+# A guest of integration/vm has no firewall: no NAT, and no ports that are forwarded by it.
+cpuset=yes
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || grep -qw cpuset /sys/fs/cgroup/cgroup.controllers || cpuset=
+firewall=yes
+{ iptables -t nat -N rt-probe && iptables -t nat -X rt-probe; } 2> /dev/null || firewall=
+
 passed=0 failed=0 skipped=0 manager=$(basename "$0" .sh)
 
 pass() { passed=$((passed + 1)); echo "ok    $1"; }
@@ -60,10 +81,12 @@ expect_soon() {
     if soon printed "$output" "$@"; then pass "$what"; else fail "$what" "printed '$("$@" 2>&1)'"; fi
 }
 
-# The image of all tests: busybox with its applets as hard links, as a tar file.
+# The image of all tests: busybox with its applets as hard links, as a tar file. `late` waits a moment, and is the program then.
 image() {
     [ -e /tmp/image.tar ] || {
         "$here/spec-examples/rootfs.sh" /tmp/image
+        printf '#!/bin/sh\nsleep 0.2\nexec "$@"\n' > /tmp/image/bin/late
+        chmod 755 /tmp/image/bin/late
         tar -C /tmp/image -cf /tmp/image.tar .
     }
     echo /tmp/image.tar

@@ -14,7 +14,9 @@ for line in """
 Version: version 1 string
 VersionAnswer: version 1 string, runtime_name 2 string, runtime_version 3 string, runtime_api_version 4 string
 StatusAsk: verbose 1 bool
-StatusAnswer: status 1 RuntimeStatus, info 2 ~string
+StatusAnswer: status 1 RuntimeStatus, info 2 ~string, runtime_handlers 3 *Handler
+Handler: name 1 string, features 2 HandlerFeatures
+HandlerFeatures: recursive_read_only_mounts 1 bool, user_namespaces 2 bool
 RuntimeStatus: conditions 1 *RuntimeCondition
 RuntimeCondition: type 1 string, status 2 bool, reason 3 string, message 4 string
 PodConfig: metadata 1 PodMetadata, hostname 2 string, log_directory 3 string, port_mappings 5 *Port, labels 6 ~string, annotations 7 ~string, linux 8 PodLinux
@@ -40,7 +42,7 @@ ContainerConfig: metadata 1 ContainerMetadata, image 2 ImageSpec, command 3 *str
 ContainerMetadata: name 1 string, attempt 2 int
 ImageSpec: image 1 string
 KeyValue: key 1 string, value 2 string
-Mount: container_path 1 string, host_path 2 string, readonly 3 bool, propagation 5 int, recursive_read_only 8 bool
+Mount: container_path 1 string, host_path 2 string, readonly 3 bool, propagation 5 int, uid_mappings 6 *Mapping, gid_mappings 7 *Mapping, recursive_read_only 8 bool
 Device: container_path 1 string, host_path 2 string, permissions 3 string
 ContainerLinux: resources 1 Resources, security_context 2 ContainerSecurity
 Resources: cpu_period 1 int, cpu_quota 2 int, cpu_shares 3 int, memory_limit_in_bytes 4 int, oom_score_adj 5 int, cpuset_cpus 6 string, cpuset_mems 7 string

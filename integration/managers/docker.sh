@@ -84,7 +84,8 @@ expect 'rm --force' 0 'usr' docker rm -f usr
 expect 'logs -f until the end' 0 '1?2?3' sh -c 'docker run -d --name count box sh -c "for i in 1 2 3; do echo \$i; sleep 0.2; done" > /dev/null; timeout -k 1 20 docker logs -f count; docker rm count > /dev/null'
 expect 'attach' 0 'told' sh -c 'docker run -d --rm --name attached box sh -c "sleep 3; echo told" > /dev/null; timeout -k 1 10 docker attach attached'
 expect 'create, then start attached' 3 'later' sh -c 'docker create --name later box sh -c "echo later; exit 3" > /dev/null; docker start -a later'
-expect 'restart on failure' 0 '2' sh -c 'docker run -d --name again --restart on-failure:2 box false > /dev/null; sleep 3; docker inspect -f "{{.RestartCount}}" again'
+docker run -d --name again --restart on-failure:2 box false > /dev/null
+expect_soon 'restart on failure' '2 false' docker inspect -f '{{.RestartCount}} {{.State.Running}}' again
 expect 'prune' 0 '*Total reclaimed space*' docker container prune --force
 expect 'a check of health' 0 'healthy' sh -c 'docker run -d --name well --health-cmd true --health-interval 1s box sleep 100 > /dev/null; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.5; docker inspect -f "{{.State.Health.Status}}" well | grep -x healthy && break; done; docker rm -f well > /dev/null'
 expect 'a check that fails' 0 'unhealthy' sh -c 'docker run -d --name ill --health-cmd false --health-retries 1 --health-interval 1s box sleep 100 > /dev/null; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.5; docker inspect -f "{{.State.Health.Status}}" ill | grep -x unhealthy && break; done; docker rm -f ill > /dev/null'
@@ -140,21 +141,34 @@ expect_soon 'all ports, published' 'page' fetch "127.0.0.1:$(docker port web 80 
 docker rm -f web > /dev/null
 docker network create ours > /dev/null
 docker run -d --name web --network ours -v /tmp/shared:/mnt box httpd -f -h /mnt > /dev/null
-expect_soon 'another container by its name' 'page' docker run --rm --network ours box wget -q -O - http://web/
+if [ "$firewall" ]; then
+    expect_soon 'another container by its name' 'page' docker run --rm --network ours box wget -q -O - http://web/
+else
+    skip 'another container by its name' 'this kernel has no iptables'
+fi
 expect 'network connect' 0 '2' sh -c 'docker network connect bridge web; docker exec web ls /sys/class/net | grep -c eth'
 expect 'network disconnect' 0 '1' sh -c 'docker network disconnect bridge web; docker exec web ls /sys/class/net | grep -c eth'
 docker rm -f web > /dev/null
 docker network rm ours > /dev/null
 
 # --- limits and privileges ---------------------------------------------------------------------------------------------
-expect 'a memory limit' 0 '33554432' run --rm --memory 32m box cat /sys/fs/cgroup/memory/memory.limit_in_bytes
-expect 'killed for want of memory: 137' 137 '' run --name hungry --memory 16m --memory-swap 16m box dd if=/dev/zero of=/dev/null bs=64M count=1
-expect 'an OOM kill is seen' 0 'true' state OOMKilled hungry
-docker rm hungry > /dev/null
-expect 'CPUs' 0 '50000' run --rm --cpus 0.5 box cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us
-expect 'CPU shares' 0 '512' run --rm --cpu-shares 512 box cat /sys/fs/cgroup/cpu/cpu.shares
-expect 'a set of CPUs' 0 'Cpus_allowed_list:?0' run --rm --cpuset-cpus 0 box grep Cpus_allowed_list /proc/self/status
-expect 'a limit of processes' 0 '20' run --rm --pids-limit 20 box cat /sys/fs/cgroup/pids/pids.max
+expect 'a memory limit' 0 '33554432' run --rm --memory 32m box cat $memory_max
+# systemd removes the cgroup, and its count of kills, with the last process: whoever wants to read it is late now and then.
+tries=0 seen=
+while [ "$seen" != true ] && [ $tries -lt $oom_tries ]; do
+    expect 'killed for want of memory: 137' 137 '' run --name hungry --memory 16m --memory-swap 16m box dd if=/dev/zero of=/dev/null bs=64M count=1
+    seen=$(state OOMKilled hungry) tries=$((tries + 1))
+    docker rm hungry > /dev/null
+done
+expect 'an OOM kill is seen' 0 true echo "$seen"
+expect 'CPUs' 0 '50000*' run --rm --cpus 0.5 box cat $cpu_max
+expect 'CPU shares' 0 "$shares_512" run --rm --cpu-shares 512 box cat $cpu_weight
+if [ "$cpuset" ]; then
+    expect 'a set of CPUs' 0 'Cpus_allowed_list:?0' run --rm --cpuset-cpus 0 box grep Cpus_allowed_list /proc/self/status
+else
+    skip 'a set of CPUs' 'this kernel has no cpuset'
+fi
+expect 'a limit of processes' 0 '20' run --rm --pids-limit 20 box cat $pids_max
 expect 'an ulimit' 0 '77' run --rm --ulimit nofile=77:77 box sh -c 'ulimit -n'
 expect 'a sysctl' 0 '1' run --rm --sysctl net.ipv4.ip_forward=1 box cat /proc/sys/net/ipv4/ip_forward
 expect 'the OOM score' 0 '500' run --rm --oom-score-adj 500 box cat /proc/self/oom_score_adj
@@ -166,19 +180,19 @@ expect 'no seccomp profile' 0 'Seccomp:?0' run --rm --security-opt seccomp=uncon
 expect 'the pids of the host' 0 'yes' run --rm --pid host box sh -c '[ $$ != 1 ] && echo yes'
 expect 'the pids of another' 0 'yes' sh -c 'docker run -d --name first box sleep 100 > /dev/null; docker run --rm --pid container:first box grep -q sleep /proc/1/cmdline && echo yes; docker rm -f first > /dev/null'
 expect 'a shareable ipc' 0 'yes' sh -c 'docker run -d --name first --ipc shareable box sh -c "touch /dev/shm/x; sleep 100" > /dev/null; sleep 0.3; docker run --rm --ipc container:first box ls /dev/shm/x > /dev/null && echo yes; docker rm -f first > /dev/null'
-expect 'the uts of the host' 0 'contained' run --rm --uts host box hostname
+expect 'the uts of the host' 0 "$(hostname)" run --rm --uts host box hostname
 case $runtime_name in
     # They refuse what this machine cannot give; the spec asks for a warning.
     crun|runc) if run --rm --privileged box true 2> /dev/null; then pass 'privileged'; else skip 'privileged' 'a capability is missing here'; fi ;;
     *)
         expect 'privileged' 0 'yes' run --rm --privileged box sh -c 'mount -t tmpfs x /mnt && echo yes'
         docker run -d --name plain box sleep 100 > /dev/null
-        expect 'exec --privileged' 0 'CapEff:?000000*ff' docker exec --privileged plain grep CapEff /proc/self/status
+        expect 'exec --privileged' 0 'CapEff:?00000?*ffffff' docker exec --privileged plain grep CapEff /proc/self/status
         docker rm -f plain > /dev/null ;;
 esac
 if has update; then
-    expect 'update' 0 '41943040' sh -c 'docker run -d --name up --memory 32m box sleep 100 > /dev/null; docker update --memory 40m --memory-swap 80m up > /dev/null; docker exec up cat /sys/fs/cgroup/memory/memory.limit_in_bytes; docker rm -f up > /dev/null'
-    expect 'update of CPUs and processes' 0 '150000 33' sh -c 'docker run -d --name up box sleep 100 > /dev/null; docker update --cpus 1.5 --pids-limit 33 up > /dev/null; docker exec up sh -c "echo \$(cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/pids/pids.max)"; docker rm -f up > /dev/null'
+    expect 'update' 0 '41943040' sh -c 'docker run -d --name up --memory 32m box sleep 100 > /dev/null; docker update --memory 40m --memory-swap 80m up > /dev/null; docker exec up cat $memory_max; docker rm -f up > /dev/null'
+    expect 'update of CPUs and processes' 0 '50000*33' sh -c 'docker run -d --name up box sleep 100 > /dev/null; docker update --cpus 0.5 --pids-limit 33 up > /dev/null; docker exec up sh -c "echo \$(cat $cpu_max $pids_max)"; docker rm -f up > /dev/null'
 else
     skip 'update' "$runtime_name has no update yet"
 fi
@@ -189,12 +203,76 @@ kill -9 "$docker_pid"
 wait "$docker_pid" 2> /dev/null || true
 rm -f /run/docker.pid /var/run/docker.pid
 rm -f /etc/docker/daemon.json
-run_docker --live-restore --add-runtime under-test="$runtime"
+mkdir /opt/called
+ln -s "$runtime" /opt/called/runc
+run_docker --live-restore --add-runtime under-test="$runtime" --add-runtime called-runc=/opt/called/runc
 expect 'listed after dockerd has died' 0 'survivor Up*' docker ps --format '{{.Names}} {{.Status}}'
 expect 'exec after dockerd has died' 0 'inside' docker exec survivor echo inside
 expect 'stopped after dockerd has died' 0 'survivor' docker stop -t 1 survivor
 expect 'removed after dockerd has died' 0 'survivor' docker rm survivor
 expect 'a runtime that is not the default' 0 'under-test' sh -c 'docker run --name other --runtime under-test box true && docker inspect -f "{{.HostConfig.Runtime}}" other && docker rm other > /dev/null'
+shim_of() { sed -n 's/^PPid:[^0-9]*//p' "/proc/$(state Pid "$1")/status"; }
+docker run -d --runtime under-test --name orphan box sleep 1000 > /dev/null
+pid=$(state Pid orphan)
+kill -9 "$(shim_of orphan)"
+expect_soon 'listed after its shim has died' 'orphan Exited*' docker ps -a --format '{{.Names}} {{.Status}}'
+expect_soon 'nothing of it runs' 'gone' sh -c "kill -0 $pid 2> /dev/null || echo gone"
+expect 'started again' 0 'orphan' docker start orphan
+expect 'exec in it' 0 'inside' docker exec orphan echo inside
+# Both at once, and a dockerd that finds neither.
+kill -9 "$docker_pid" "$(shim_of orphan)"
+wait "$docker_pid" 2> /dev/null || true
+rm -f /run/docker.pid /var/run/docker.pid
+run_docker --add-runtime under-test="$runtime" --add-runtime called-runc=/opt/called/runc
+expect_soon 'listed after dockerd and the shim have died' 'orphan Exited*' docker ps -a --format '{{.Names}} {{.Status}}'
+expect 'started once more' 0 'orphan' docker start orphan
+expect 'stopped' 0 'orphan' docker stop -t 1 orphan
+expect 'removed' 0 'orphan' docker rm orphan
+# dockerd alone, which keeps nothing alive: what it finds when it comes again, it ends.
+docker run -d --runtime under-test --name left box sleep 1000 > /dev/null
+kill -9 "$docker_pid"
+wait "$docker_pid" 2> /dev/null || true
+rm -f /run/docker.pid /var/run/docker.pid
+run_docker --add-runtime under-test="$runtime" --add-runtime called-runc=/opt/called/runc
+expect_soon 'ended by a dockerd that came again' 'left Exited (137)*' docker ps -a --format '{{.Names}} {{.Status}}'
+expect 'removed by it' 0 'left' docker rm left
+
+# --- beside runc -------------------------------------------------------------------------------------------------------
+# session RUNTIME SCRIPT   what SCRIPT prints, its exit code, and the events that it makes (in no order: some come late, and that of an OOM
+# kill comes now and then only, with runc, too); ids are taken out
+session() {
+    since=$(date +%s.%N) code=0
+    said=$(R=$1 timeout -k 1 60 sh -c "$2" 2>&1 < /dev/null) || code=$?
+    docker rm -f it > /dev/null 2>&1 || true
+    events=$(docker events --since "$since" --until "$(date +%s.%N)" --filter type=container --format '{{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.signal}}' | sort)
+    printf '%s\nexit code %s\n%s\n' "$said" "$code" "$events" | sed 's/[0-9a-f]\{64\}/ID/g; s/[0-9a-f]\{12\}/ID/g; s/time="[^"]*"/time/; /error waiting for container: context canceled/d; /^oom /d; s/pid [0-9]*/pid/; s/"Pid":[0-9]*/"Pid"/'
+}
+# same WHAT LINE SCRIPT   the session is the same with runc and with the runtime under test that is called so; LINE, a
+# pattern of grep, is in it: two that fail in the same way prove nothing
+same() {
+    session runc "$3" > /tmp/of-runc
+    session called-runc "$3" > /tmp/of-ours
+    if ! grep -q "$2" /tmp/of-runc; then fail "as with runc: $1" "no line '$2': $(cat /tmp/of-runc)"
+    elif diff /tmp/of-runc /tmp/of-ours > /tmp/differences; then pass "as with runc: $1"
+    else fail "as with runc: $1" "$(cat /tmp/differences)"; fi
+}
+same 'hello' '^die 0' 'docker run --rm --runtime $R box echo hello'
+same 'an exit code' '^exit code 3$' 'docker run --rm --runtime $R box sh -c "echo said >&2; exit 3"'
+same '125' '^exit code 125$' 'docker run --rm --runtime $R --nosuch box true'
+same '125, of the daemon' '^exit code 125$' 'docker run --rm --runtime $R --memory 1k box true'
+same '126' '^exit code 126$' 'docker run --name it --runtime $R box /etc/passwd; code=$?; docker inspect -f "{{json .State}}" it | grep -o "\"Status.*StartedAt"; exit $code'
+same '126, a directory' '^exit code 126$' 'docker run --rm --runtime $R box /etc 2> /dev/null'   # runc 1.1 does not say that it is one, 1.2 does
+same '127' '"ExitCode":127' 'docker run --name it --runtime $R box nosuch; code=$?; docker inspect -f "{{json .State}}" it | grep -o "\"Status.*StartedAt"; exit $code'
+same '127, of a path' '^exit code 127$' 'docker run --rm --runtime $R box /nosuch'
+same '137, killed' '^137$' 'docker run -d --name it --runtime $R box sleep 1000 && docker kill it && docker wait it'
+same '137, deaf' '^137$' 'docker run -d --name it --runtime $R box sh -c "trap : TERM; echo up; while :; do sleep 0.1; done" && sleep 0.3 && docker stop -t 1 it && docker wait it && docker logs it'
+same '137, of a program' '^exit code 137$' 'docker run --rm --runtime $R box sh -c "sh -c \"kill -9 \\\$\\\$\"; exit \$?"'
+[ $oom_tries != 1 ] || same '137, for want of memory' '^true 137$' 'docker run --name it --runtime $R --memory 16m --memory-swap 16m box dd if=/dev/zero of=/dev/null bs=64M count=1; echo $?; docker inspect -f "{{.State.OOMKilled}} {{.State.ExitCode}}" it'
+same '143' '^143$' 'docker run -d --init --name it --runtime $R box sleep 1000 && sleep 0.5 && docker stop it && docker wait it'
+same 'a terminal' '^exit code 5$' 'sleep 2 | script -qec "docker run --rm -it --runtime $R box sh -c \"tty; stty size; exit 5\"" /dev/null'
+same 'exec' '^126$' 'docker run -d --name it --runtime $R box sleep 1000; docker exec it echo inside; docker exec it sh -c "exit 7"; echo $?; docker exec it nosuch; echo $?; docker exec it /etc/passwd; echo $?; docker exec -w /nosuch it true > /dev/null 2>&1; echo $?'
+same 'pause, top, restart' 'is paused' 'docker run -d --name it --runtime $R box sleep 1000; docker pause it; docker exec it true; docker kill it; docker unpause it; docker top it -o comm,args; docker restart -t 0 it; docker start it; docker stop -t 0 it; docker start it; docker rm it'
+same 'a restart on failure' '^1 4$' 'docker run -d --name it --restart on-failure:1 --runtime $R box sh -c "exit 4"; until [ "$(docker inspect -f "{{.RestartCount}} {{.State.Running}}" it)" = "1 false" ]; do sleep 0.1; done; docker inspect -f "{{.RestartCount}} {{.State.ExitCode}}" it'
 expect 'no container is left' 0 '' docker ps -a --format '{{.Names}} {{.Command}}'
 stop_docker
 

@@ -7,11 +7,14 @@ set -eu
 cat > /etc/containers/containers.conf <<CONF
 [containers]
 default_ulimits = ["nofile=$(ulimit -Hn):$(ulimit -Hn)", "nproc=9999:9999"]
+log_driver = "k8s-file"
 [engine]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "$driver"
 events_logger = "file"
 infra_image = "localhost/pause"
 runtime = "$runtime_name"
+[network]
+$([ "$firewall" ] || echo 'firewall_driver = "none"')
 CONF
 # What `make install` puts there.
 mkdir /etc/containers/containers.conf.d
@@ -60,13 +63,17 @@ expect 'preserved descriptors' 0 'told' sh -c "timeout -k 1 60 podman run --rm -
 expect 'LISTEN_FDS' 0 '1' sh -c "LISTEN_FDS=1 LISTEN_PID=\$\$ timeout -k 1 60 podman run --rm --network none $box sh -c 'echo \$LISTEN_FDS' 3< /dev/null"
 
 # --- limits ------------------------------------------------------------------------------------------------------------
-expect 'a memory limit' 0 '33554432' run --memory 32m $box cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+expect 'a memory limit' 0 '33554432' run --memory 32m $box cat $memory_max
 expect 'killed for want of memory' 137 '' podman run --name hungry --network none --memory 16m --memory-swap 16m $box dd if=/dev/zero of=/dev/null bs=64M count=1
 podman rm hungry > /dev/null
-expect 'CPUs' 0 '50000' run --cpus 0.5 $box cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us
-expect 'CPU shares' 0 '512' run --cpu-shares 512 $box cat /sys/fs/cgroup/cpu/cpu.shares
-expect 'a set of CPUs' 0 'Cpus_allowed_list:?0' run --cpuset-cpus 0 $box grep Cpus_allowed_list /proc/self/status
-expect 'a limit of processes' 0 '20' run --pids-limit 20 $box cat /sys/fs/cgroup/pids/pids.max
+expect 'CPUs' 0 '50000*' run --cpus 0.5 $box cat $cpu_max
+expect 'CPU shares' 0 "$shares_512" run --cpu-shares 512 $box cat $cpu_weight
+if [ "$cpuset" ]; then
+    expect 'a set of CPUs' 0 'Cpus_allowed_list:?0' run --cpuset-cpus 0 $box grep Cpus_allowed_list /proc/self/status
+else
+    skip 'a set of CPUs' 'this kernel has no cpuset'
+fi
+expect 'a limit of processes' 0 '20' run --pids-limit 20 $box cat $pids_max
 expect 'an ulimit' 0 '77' run --ulimit nofile=77:77 --ulimit nproc=999:999 $box sh -c 'ulimit -n'
 expect 'a sysctl' 0 '1' run --sysctl net.ipv4.ip_forward=1 $box cat /proc/sys/net/ipv4/ip_forward
 expect 'the OOM score' 0 '500' run --oom-score-adj 500 $box cat /proc/self/oom_score_adj
@@ -105,7 +112,7 @@ expect 'a secret' 0 'secret' sh -c "printf secret | podman secret create word - 
 expect 'a user namespace' 0 '*100000*' run --uidmap 0:100000:1000 --gidmap 0:100000:1000 $box cat /proc/self/uid_map
 expect 'a user namespace of podman'\''s choice' 0 '*0*[1-9]*' run --userns auto $box cat /proc/self/uid_map
 expect 'the pids of the host' 0 '' run --pid host $box sh -c 'test $$ != 1'
-expect 'the uts of the host' 0 'contained' run --uts host $box hostname
+expect 'the uts of the host' 0 "$(hostname)" run --uts host $box hostname
 expect 'the ipc of the host' 0 '' run --ipc host $box true
 podman run -d --name first --network none --ipc shareable $box sh -c 'touch /dev/shm/x; sleep 1000' > /dev/null
 expect 'the namespaces of another container' 0 'yes' run --pid container:first --ipc container:first $box sh -c 'grep -q sleep /proc/1/cmdline && ls /dev/shm/x > /dev/null && echo yes'
@@ -116,8 +123,12 @@ podman rm -f -t 0 first > /dev/null
 expect 'the bridge' 0 '*inet 10.88.*' podman run --rm $box ip -4 address show eth0
 expect 'the network of the host' 0 'eth0' podman run --rm --network host $box sh -c 'ls /sys/class/net | grep eth0'
 podman run -d --name web -p 8080:80 -v /tmp/shared:/mnt $box httpd -f -h /mnt > /dev/null
-expect_soon 'a published port' 'page' fetch 127.0.0.1:8080
-expect 'the network of another container' 0 'page' podman run --rm --network container:web $box wget -q -O - http://127.0.0.1/
+if [ "$firewall" ]; then
+    expect_soon 'a published port' 'page' fetch 127.0.0.1:8080
+else
+    skip 'a published port' 'this kernel has no iptables'
+fi
+expect_soon 'the network of another container' 'page' podman run --rm --network container:web $box wget -q -O - http://127.0.0.1/
 expect 'a network by its path' 0 'page' podman run --rm --network "ns:/proc/$(state Pid web)/ns/net" $box wget -q -O - http://127.0.0.1/
 podman rm -f -t 0 web > /dev/null
 podman network create ours > /dev/null
@@ -169,7 +180,7 @@ expect 'a restart on failure' 0 '2' sh -c "podman run -d --network none --name a
 if has update && podman update --help > /dev/null 2>&1; then
     podman run -d --network none --name up --memory 32m $box sleep 1000 > /dev/null
     expect 'update' 0 '*' podman update --memory 40m up
-    expect 'what it has changed' 0 '41943040' podman exec up cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+    expect 'what it has changed' 0 '41943040' podman exec up cat $memory_max
     podman rm -f -t 0 up > /dev/null
 else
     skip 'update' "this podman or $runtime_name has none"
@@ -187,7 +198,7 @@ fi
 # --- pods --------------------------------------------------------------------------------------------------------------
 expect 'pod create' 0 '?*' podman pod create --name pod -p 8082:80
 expect 'a container in the pod' 0 '?*' podman run -d --pod pod --name web -v /tmp/shared:/mnt $box httpd -f -h /mnt
-expect_soon 'the port of the pod' 'page' fetch 127.0.0.1:8082
+[ ! "$firewall" ] || expect_soon 'the port of the pod' 'page' fetch 127.0.0.1:8082
 expect 'the network of the pod' 0 'page' podman run --rm --pod pod $box wget -q -O - http://127.0.0.1/
 expect 'pod pause and unpause' 0 '*' sh -c 'podman pod pause pod && podman pod unpause pod'
 expect 'pod stop' 0 '*' podman pod stop -t 1 pod
@@ -229,9 +240,14 @@ expect_nothing_left
 podman run -d --network none --name orphan $box sleep 1000 > /dev/null
 kill -9 "$(podman inspect --format '{{.State.ConmonPid}}' orphan)"
 expect 'listed after conmon has died' 0 'orphan' podman ps -a --format '{{.Names}}'
-expect 'removed after conmon has died' 0 '*' podman rm -f -t 0 orphan
+# podman 5 refuses the first time, with any runtime: it cannot tell the exit code.
+expect_soon 'removed after conmon has died' 'orphan' podman rm -f -t 0 orphan
 expect 'it is gone' 0 '' podman ps -a --format '{{.Names}}'
 
+if [ "$RT_CONTAINED" = guest ]; then   # guest/podman.sh has a user with a systemd of their own
+    sum
+    exit
+fi
 # --- without privilege -------------------------------------------------------------------------------------------------
 chmod 644 "$(image)"
 # The runtime may lie where the user cannot look.

@@ -37,7 +37,7 @@ expect 'a service of a program that is not there' 0 '?*' docker service create -
 expect_soon 'its error is told' '*executable file not found in $PATH*' docker service ps --no-trunc --format '{{.Error}}' missing
 expect 'a service with limits' 0 '?*' docker service create --detach --quiet --name limited --limit-memory 32m --limit-cpu 0.5 --no-resolve-image localhost/box sleep 1000
 expect_soon 'one of one runs' '1/1' replicas limited
-expect 'its limit' 0 '33554432' sh -c 'docker exec $(docker ps -q --filter name=limited) cat /sys/fs/cgroup/memory/memory.limit_in_bytes'
+expect 'its limit' 0 '33554432' sh -c 'docker exec $(docker ps -q --filter name=limited) cat $memory_max'
 printf secret | docker secret create word - > /dev/null
 expect 'a service with a secret' 0 '?*' docker service create --detach --quiet --name secretive --secret word --no-resolve-image localhost/box sleep 1000
 expect_soon 'it runs' '1/1' replicas secretive
