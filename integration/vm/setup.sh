@@ -17,7 +17,8 @@ exec 9> "$dir/lock"; flock 9
 packages="systemd systemd-sysv dbus dbus-user-session libpam-systemd
     apparmor selinux-policy-default selinux-utils policycoreutils
     bpftool busybox-static iproute2 procps util-linux uidmap kmod jq strace libcap2-bin psmisc libseccomp2
-    crun runc containerd podman conmon netavark aardvark-dns nftables iptables passt fuse-overlayfs criu"
+    crun runc containerd podman conmon netavark aardvark-dns nftables iptables passt fuse-overlayfs criu
+    docker.io docker-cli buildah containernetworking-plugins python3-grpcio catatonit tini"
 # Units that a guest of seconds has no use for.
 unwanted="getty.target getty@tty1.service console-getty.service apt-daily.timer apt-daily-upgrade.timer
     dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-firstboot.service ldconfig.service
@@ -26,7 +27,7 @@ unwanted="getty.target getty@tty1.service console-getty.service apt-daily.timer 
     systemd-random-seed.service systemd-modules-load.service kmod-static-nodes.service modprobe@.service
     systemd-sysctl.service systemd-update-utmp.service systemd-networkd-wait-online.service nftables.service
     apparmor.service selinux-autorelabel-mark.service containerd.service podman.service podman.socket
-    podman-restart.service podman-auto-update.service podman-auto-update.timer podman-clean-transient.service
+    docker.service docker.socket podman-restart.service podman-auto-update.service podman-auto-update.timer podman-clean-transient.service
     dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount
     proc-sys-fs-binfmt_misc.automount remote-fs.target"
 

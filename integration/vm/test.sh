@@ -15,11 +15,12 @@ case ${runtime##*/} in crun|runc) in_guest=${runtime##*/} runtime=target/release
 # test.sh --one MODE   its whole output goes to a log; only a failure is shown
 if [ "${1:-}" = --one ]; then
     mode=$2 flags= lsm=
-    case $mode in systemd|rootless|selinux*|managers) flags=--systemd ;; esac
+    case $mode in systemd|rootless|selinux*|managers|engines) flags=--systemd ;; esac
     case $mode in
         selinux) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=0" ;;
         selinux-enforcing) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=1" ;;
     esac
+    [ "$mode" != engines ] || : "${TIMEOUT:=1800}"   # four managers, one after the other
     code=0 tests=${TEST:-}
     # The whole suite knows nothing of labels: its own files and descriptors are no container's.
     case $mode in selinux*) tests=${TEST:-security::selinux security::apparmor} ;; esac
@@ -30,7 +31,7 @@ if [ "${1:-}" = --one ]; then
 fi
 begun=$(date +%s)
 # The long ones first.
-[ $# -gt 0 ] || set -- v2 systemd rootless managers rootless-bare selinux selinux-enforcing
+[ $# -gt 0 ] || set -- v2 engines systemd rootless managers rootless-bare selinux selinux-enforcing
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
 $sudo "$here/setup.sh" "$dir"

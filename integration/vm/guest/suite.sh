@@ -6,6 +6,7 @@
 #   rootless       as user 1000, in a delegated cgroup    (boot.sh --systemd)
 #   rootless-bare  as user 1000, with no cgroup to write in
 #   managers       the systemd driver by hand, podman over it, a whole system as a container   (boot.sh --systemd)
+#   engines        the scripts of integration/managers: podman, buildah, Docker, containerd and its pods   (boot.sh --systemd)
 #   selinux, selinux-enforcing  as root, under Debian's policy   (boot.sh --systemd --append ...)
 # RUNTIME=crun or runc tests the guest's own ones instead of ours.
 set -u
@@ -16,6 +17,16 @@ RUNTIME=${RUNTIME:-$here/bin/rt}
 case $RUNTIME in */*) ;; *) RUNTIME=$(command -v "$RUNTIME") ;; esac
 export RUNTIME RT_CONTAINED=guest RT_SKIP_LOG=/tmp/skipped RT_BUSYBOX=/usr/bin/busybox TMPDIR=/tmp
 case $mode in delegated|bare) ;; *) : > $RT_SKIP_LOG; chmod 666 $RT_SKIP_LOG ;; esac
+
+if [ "$mode" = engines ]; then
+    "$here/integration/vm/guest/managers.sh" "$RUNTIME" "$@" > /tmp/result 2>&1
+    code=$?
+    cat /tmp/result
+    sum=$(sed -n 's/^[a-z]*: \([0-9]*\) passed, \([0-9]*\) failed\(, \([0-9]*\) skipped\)\{0,1\}.*/\1 \2 \4/p' /tmp/result |
+        awk '{ passed += $1; failed += $2; skipped += $3 } END { print passed + 0 " passed, " failed + 0 " failed, " skipped + 0 " skipped" }')
+    echo "vm $mode: $sum ($(basename "$RUNTIME"), $(cut -d. -f1 /proc/uptime) s)"
+    exit $code
+fi
 
 if [ "$mode" = managers ]; then
     code=0
