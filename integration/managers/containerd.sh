@@ -21,6 +21,11 @@ limits_of() {
 
 expect 'import an image' 0 '*' ctr images import "$(archive box '["sh"]')"
 expect 'run' 0 'hello' run --rm $box c1 late echo hello
+if [ $failed != 0 ]; then   # no check of all that follow could pass
+    cat /tmp/stderr
+    sum
+    exit 1
+fi
 expect 'an exit code' 42 '' run --rm $box c1 sh -c 'exit 42'
 expect_error 'a program that is not there' 1 '*executable file not found in $PATH*' run --rm $box c1 nosuch
 expect 'nothing is left of it' 0 '' ctr container ls -q
