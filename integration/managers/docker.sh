@@ -30,8 +30,8 @@ mkdir -p /tmp/shared; echo '#!/nosuch' > /tmp/shared/script; chmod +x /tmp/share
 expect_error 'an interpreter that is not there: 127' 127 '*no such file or directory*' run --rm -v /tmp/shared:/mnt box /mnt/script
 expect_error 'standard error' 0 'said' run --rm box sh -c 'echo said >&2'
 expect 'standard input' 0 'typed' sh -c 'echo typed | timeout -k 1 60 docker run --rm -i box cat'
-expect 'a terminal' 0 '*/dev/pts/0' at_terminal 'docker run --rm -it box tty'
-expect 'the size of a terminal' 0 '*33 77' at_terminal 'stty rows 33 cols 77; docker run --rm -it box sh -c "sleep 0.5; stty size"'
+expect 'a terminal' 0 '*/dev/pts/0*' at_terminal 'docker run --rm -it box tty'
+expect 'the size of a terminal' 0 '*33 77*' at_terminal 'stty rows 33 cols 77; docker run --rm -it box sh -c "sleep 0.5; stty size"'
 expect 'the exit code at a terminal' 7 '*' sh -c 'script -qec "docker run --rm -it box sh -c \"exit 7\"" /dev/null'
 expect 'the environment' 0 'value' run --rm -e KEY=value box sh -c 'echo $KEY'
 expect 'the working directory' 0 '/new/place' run --rm -w /new/place box pwd
