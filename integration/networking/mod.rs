@@ -93,13 +93,17 @@ fn the_hosts_network_can_be_used() {
 fn the_network_ends_with_the_container() {
     let container = Container::new(Bundle::sleeping());
     container.launch();
-    let link = std::fs::read_link(format!("/proc/{}/ns/net", container.pid())).unwrap();
+    let path = format!("/proc/{}/ns/net", container.pid());
+    let link = std::fs::read_link(&path).unwrap();
+    // As long as it is held, no other namespace gets its number.
+    let held = std::fs::File::open(&path).unwrap();
     container.delete_force().ok();
     let users = std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter(|entry| std::fs::read_link(entry.path().join("ns/net")).is_ok_and(|other| other == link))
         .count();
+    drop(held);
     assert_eq!(users, 0);
 }
 
