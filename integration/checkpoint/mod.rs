@@ -330,6 +330,49 @@ fn where_criu_ignores_cgroups_the_runtime_does_not() {
     frozen.assert_in_its_cgroups();
 }
 
+/// --pre-dump writes the memory while the container goes on; the checkpoint names it by --parent-path, and holds the rest.
+#[test]
+fn a_pre_dump_is_the_parent_of_a_checkpoint() {
+    need_criu!();
+    let tracks = Command::new("criu").args(["check", "--feature", "mem_dirty_track"]).stderr(Stdio::null()).status();
+    if !tracks.is_ok_and(|status| status.success()) {
+        skip!("this kernel does not track what is written to memory");
+    }
+    let frozen = Frozen::new(Bundle::sh(COUNTER));
+    frozen.container.launch();
+    frozen.until_count(2);
+    let before = frozen.container.home.path().join("before");
+    let id = &frozen.container.id;
+    frozen.container.call(&["checkpoint", "--image-path", before.to_str().unwrap(), "--pre-dump", id]).ok();
+    let at = frozen.count();
+    frozen.until_count(at + 2);
+    assert_eq!(frozen.container.status(), "running");
+    frozen.checkpoint(&["--parent-path", "../before"]).ok();
+    assert!(frozen.images.join("parent").exists(), "the images refer to those of before");
+    let at = frozen.count();
+    frozen.restore(&[]).ok();
+    frozen.until_count(at + 2);
+}
+
+/// A TCP connection goes on with --tcp-established at both ends.
+#[test]
+fn a_tcp_connection_goes_on() {
+    need_criu!();
+    let script = "nc -l -p 7 -e cat & sleep 0.3; \
+        (i=0; while :; do i=$((i+1)); echo count $i; sleep 0.05; done) | nc 127.0.0.1 7";
+    let frozen = Frozen::new(Bundle::sh(script).capabilities(&["CAP_NET_BIND_SERVICE", "CAP_NET_ADMIN"]));
+    frozen.container.launch();
+    frozen.until_count(3);
+    let outcome = frozen.checkpoint(&["--tcp-established"]);
+    if outcome.stderr.contains("Can't get 1:16 opt: Operation not supported") {
+        skip!("since Linux 6.16 a TCP socket has no SO_PASSCRED, which this criu asks for");
+    }
+    outcome.ok();
+    let before = frozen.count();
+    frozen.restore(&["--tcp-established"]).ok();
+    frozen.until_count(before + 3);
+}
+
 /// Wrong states and wrong flags are told before CRIU is called.
 #[test]
 fn a_checkpoint_needs_a_running_container() {
