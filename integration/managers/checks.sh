@@ -59,6 +59,13 @@ expect_error() {
     esac
 }
 
+# prefer_newer SUITE PACKAGE   its programs before Debian's own; integration/newer.sh has put them there
+prefer_newer() {
+    newer=$here/target/newer/$1/$2/usr/bin
+    [ -x "$newer/$2" ] || { echo "$newer is not there: integration/newer.sh $1 $2" >&2; exit 2; }
+    export PATH="$newer:$PATH"
+}
+
 # soon COMMAND...   waits until COMMAND works, for at most 15 s
 soon() {
     tries=0

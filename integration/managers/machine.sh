@@ -33,14 +33,7 @@ mkdir /home/guest /run/user/4000
 chown 4000:4000 /home/guest /run/user/4000
 chmod 700 /home/guest /run/user/4000
 
-# The cable ends in nothing, but there is a route, so managers find an address to publish ports on.
-ip link add eth0 type veth peer name cable
-ip address add 10.111.0.2/24 dev eth0
-ip link set eth0 up
-ip link set cable up
-ip route add default via 10.111.0.1
-echo 1 > /proc/sys/net/ipv4/ip_forward
-echo 'nameserver 10.111.0.1' > /etc/resolv.conf
+. "$here/integration/managers/cable.sh"
 
 mount --make-rshared /
 export XDG_RUNTIME_DIR=/run/user/0 PATH=$here/target/criu:/usr/sbin:/usr/bin:/sbin:/bin   # Debian's managers, and a criu for new kernels

@@ -12,13 +12,7 @@ useradd --system --no-create-home dockremap
 rm -rf /etc/containers /etc/cni /etc/docker /etc/containerd
 mkdir -p /etc/containers /etc/cni/net.d /etc/docker /etc/containerd
 mount -o remount,dev,suid,exec /tmp
-ip link add eth0 type veth peer name cable
-ip address add 10.111.0.2/24 dev eth0
-ip link set eth0 up
-ip link set cable up
-ip route add default via 10.111.0.1
-echo 1 > /proc/sys/net/ipv4/ip_forward
-echo 'nameserver 10.111.0.1' > /etc/resolv.conf
+. "$here/integration/managers/cable.sh"
 
 code=0
 for manager in ${*:-podman buildah docker containerd}; do
