@@ -173,6 +173,12 @@ impl NamespacePlan {
         ]
     }
 
+    /// The flags of every namespace that is the container's own.
+    pub fn own_flags(&self) -> CloneFlags {
+        let own = self.all().into_iter().filter(|(namespace, ..)| namespace.is_own());
+        own.fold(CloneFlags::empty(), |flags, (_, flag, _)| flags | flag)
+    }
+
     /// The flags of all new namespaces.
     pub fn new_flags(&self) -> CloneFlags {
         self.all().iter().filter(|(namespace, ..)| namespace.is_new()).fold(CloneFlags::empty(), |all, one| all | one.1)

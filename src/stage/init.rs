@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, bail};
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
@@ -362,6 +363,18 @@ pub fn become_root(plan: &crate::plan::namespaces::NamespacePlan) -> anyhow::Res
     let gid = Gid::from_raw(crate::plan::namespaces::first_id(&plan.gid_mappings));
     nix::unistd::setresgid(gid, gid, gid).with_context(|| format!("setresgid {gid} in the user namespace"))?;
     nix::unistd::setresuid(uid, uid, uid).with_context(|| format!("setresuid {uid} in the user namespace"))
+}
+
+/// The same in a user namespace that was joined, where the new credentials lose what hides the process, and its parent's
+/// fate.
+pub fn become_root_of_joined(plan: &crate::plan::namespaces::NamespacePlan) -> anyhow::Result<()> {
+    match become_root(plan) {
+        // A namespace that was joined by path may have no root.
+        Err(error) if error.root_cause().downcast_ref() == Some(&Errno::EINVAL) => {}
+        result => result?,
+    }
+    nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
+    process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
 }
 
 fn unexpected(message: Option<&Message>) -> String {

@@ -312,7 +312,7 @@ impl<'a> Join<'a> {
     }
 
     fn join_namespaces(&mut self) -> anyhow::Result<()> {
-        let flags = self.own_namespaces() - self.joined;
+        let flags = self.namespaces.own_flags() - self.joined;
         // No flag at all would be an error of the call, but none of the container's.
         if !flags.is_empty() {
             setns(self.target, flags).with_context(|| format!("join the container's namespaces ({flags:?})"))?;
@@ -322,27 +322,10 @@ impl<'a> Join<'a> {
             fchdir(&root).and_then(|()| chroot(".")).context("enter the container's root")?;
         }
         if self.namespaces.user.is_own() {
-            self.become_root()?;
+            // Until then it is nobody there: a terminal that it opens would belong to nobody.
+            init::become_root_of_joined(self.namespaces)?;
         }
         Ok(())
-    }
-
-    /// Until then the process is nobody in the user namespace: a terminal that it opens would belong to nobody.
-    fn become_root(&self) -> anyhow::Result<()> {
-        match init::become_root(self.namespaces) {
-            // A namespace that was joined by path may have no root.
-            Err(error) if error.root_cause().downcast_ref() == Some(&Errno::EINVAL) => {}
-            result => result?,
-        }
-        // Both are lost with the old credentials.
-        nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
-        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
-    }
-
-    /// Every namespace that is the container's own.
-    fn own_namespaces(&self) -> CloneFlags {
-        let own = self.namespaces.all().into_iter().filter(|(namespace, ..)| namespace.is_own());
-        own.fold(CloneFlags::empty(), |flags, (_, flag, _)| flags | flag)
     }
 
     fn open_console(&mut self) -> anyhow::Result<()> {

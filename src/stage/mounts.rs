@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
@@ -65,17 +64,11 @@ fn enter(target: BorrowedFd<'_>, namespaces: &NamespacePlan) -> anyhow::Result<(
     process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")?;
     // From the clone on, the container's processes see this one (CVE-2016-9962).
     nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
-    let own = namespaces.all().into_iter().filter(|(namespace, ..)| namespace.is_own());
-    let flags = own.fold(CloneFlags::empty(), |flags, (_, flag, _)| flags | flag) - CloneFlags::CLONE_NEWPID;
+    let flags = namespaces.own_flags() - CloneFlags::CLONE_NEWPID;
     setns(target, flags).with_context(|| format!("join the container's namespaces ({flags:?})"))?;
     if namespaces.user.is_own() {
         // A filesystem that nobody makes belongs to nobody.
-        match init::become_root(namespaces) {
-            // A namespace that was joined by path may have no root.
-            Err(error) if error.root_cause().downcast_ref() == Some(&Errno::EINVAL) => {}
-            result => result?,
-        }
-        nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
+        init::become_root_of_joined(namespaces)?;
     }
     // Modes are those of the options.
     umask(Mode::empty());
