@@ -1,6 +1,7 @@
 //! config-linux.md, "Control groups".
 
 mod block_io;
+mod bus;
 mod cpu;
 mod limits;
 mod memory;

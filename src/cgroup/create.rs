@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
 use super::join::JoinFds;
-use super::systemd::{Start, Systemd};
+use super::systemd::{Start, Systemd, start_of};
 use super::{CgroupPaths, Unit, controllers, delegate, devices, file, freeze, unit};
 use crate::host::cgroup::Layout;
 use crate::plan::cgroup::{CgroupPlan, ResourcePlan};
@@ -189,7 +189,7 @@ impl Cgroup {
     fn make(&mut self, plan: &CgroupPlan) -> anyhow::Result<()> {
         if let Some(scope) = &plan.scope {
             // Before there is anything to undo: whether systemd can be reached is known soon.
-            self.systemd = Some(Systemd::open(scope.manager)?);
+            self.systemd = Some(Systemd::open(scope.manager).with_context(|| start_of(scope))?);
         }
         for (controllers, directory) in &plan.paths.v1 {
             let has = |name: &str| controllers.split(',').any(|c| c == name);

@@ -65,28 +65,23 @@ impl Systemd {
             Err(error) => {
                 let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok().filter(|address| !address.is_empty());
                 let address = address.map_or_else(|| Ok(Path::new(SYSTEM_BUS).into()), |list| Address::parse(&list));
-                let connection = address.and_then(|address| Connection::open(&address, patience));
-                let other = |other| {
+                let bus = address.and_then(|address| Systemd::enter(&address, None, patience));
+                bus.map_err(|other| {
                     let [first, second] = [&error, &other].map(crate::log::one_line);
                     anyhow::anyhow!("systemd is not reached: {first}; {second}")
-                };
-                let mut systemd = Systemd { connection: connection.map_err(other)?, user_bus: None };
-                systemd.enter_bus()?;
-                Ok(systemd)
+                })
             }
         }
     }
 
     fn open_user(address: &str, patience: Duration) -> anyhow::Result<Systemd> {
-        let open = || Connection::open(&Address::parse(address)?, patience);
-        let connection = open().context("the user's systemd is not reached")?;
-        let mut systemd = Systemd { connection, user_bus: Some(address.to_owned()) };
-        systemd.enter_bus()?;
-        Ok(systemd)
+        let enter = || Systemd::enter(&Address::parse(address)?, Some(address.to_owned()), patience);
+        enter().context("the user's systemd is not reached")
     }
 
     /// A bus wants to be greeted, and to be told which signals matter.
-    fn enter_bus(&mut self) -> anyhow::Result<()> {
+    fn enter(address: &Address, user_bus: Option<String>, patience: Duration) -> anyhow::Result<Systemd> {
+        let mut systemd = Systemd { connection: Connection::open(address, patience)?, user_bus };
         let rule = format!("type='signal',sender='{NAME}',path='{OBJECT}',interface='{MANAGER}',member='JobRemoved'");
         let add_match = Call {
             destination: "org.freedesktop.DBus",
@@ -96,10 +91,11 @@ impl Systemd {
             arguments: vec![Value::Text(rule)],
         };
         let mut enter = || {
-            self.connection.hello()?;
-            self.connection.call(&add_match)
+            systemd.connection.hello()?;
+            systemd.connection.call(&add_match)
         };
-        enter().map(drop).map_err(anyhow::Error::from).context("D-Bus")
+        enter().map_err(anyhow::Error::from).with_context(|| format!("D-Bus at {address}"))?;
+        Ok(systemd)
     }
 
     pub(super) fn call(&mut self, member: &str, arguments: Vec<Value>) -> Result<Vec<String>, CallError> {
@@ -132,7 +128,7 @@ impl Systemd {
     /// Starts the unit with the process in it, and waits until that is done.
     pub fn start(&mut self, plan: &ScopePlan, description: &str, pid: i32) -> Start {
         self.connection.renew_deadline();
-        let object = || format!("systemd: start {} in {}", plan.unit, plan.slice);
+        let object = || start_of(plan);
         match self.try_start(plan, description, pid) {
             Ok(result) if result == "done" => Start::Done,
             Ok(result) => Start::Unknown(anyhow::anyhow!("{}: the job ended as {result:?}", object())),
@@ -142,6 +138,9 @@ impl Systemd {
     }
 
     fn try_start(&mut self, plan: &ScopePlan, description: &str, pid: i32) -> Result<String, CallError> {
+        if plan.is_slice() {
+            self.refuse_active(&plan.unit)?;
+        }
         let Value::Array(kind, mut properties) = self.known(&plan.properties)? else { return Ok(String::new()) };
         if !plan.has_description() {
             properties.push(pair("Description", Value::text(description)));
@@ -168,6 +167,16 @@ impl Systemd {
             result => result?,
         };
         self.wait_for_job(job.first().map_or("", String::as_str)).map_err(CallError::Lost)
+    }
+
+    /// A slice that somebody else uses would be started as if it were new, and stopped with all that is in it.
+    fn refuse_active(&mut self, unit: &str) -> Result<(), CallError> {
+        let path = format!("{OBJECT}/unit/{}", escape_path(unit));
+        let state = self.property(&path, "org.freedesktop.systemd1.Unit", "ActiveState")?;
+        if state == "inactive" || state == "failed" {
+            return Ok(());
+        }
+        Err(CallError::Refused { name: state, text: "others use this slice already".into() })
     }
 
     /// Waits for the end of a job; how it ended.
@@ -224,6 +233,11 @@ impl Systemd {
         let pids = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
         self.call("AttachProcessesToUnit", vec![Value::text(unit), Value::text(below), pids]).map(drop)
     }
+}
+
+/// `systemd: start rt-c1.scope in system.slice`
+pub(super) fn start_of(plan: &ScopePlan) -> String {
+    format!("systemd: start {} in {}", plan.unit, plan.slice)
 }
 
 fn user_bus() -> anyhow::Result<String> {
@@ -331,6 +345,27 @@ mod tests {
         let expected = "refused: systemd: start rt-c1.scope in user.slice: Unit rt-c1.scope was already loaded \
                         (org.freedesktop.systemd1.UnitExists)";
         assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn a_slice_that_others_use_is_not_taken() {
+        let slice = || ScopePlan { unit: "a-b.slice".into(), slice: "a.slice".into(), ..plan(Vec::new()) };
+        for (state, expected) in [("active", "active"), ("inactive", "")] {
+            let fake = Fake::start(move |member| match (member, state) {
+                ("Get", "active") => vec![Script::Return(&["active"])],
+                ("Get", _) => vec![Script::Return(&["inactive"])],
+                _ => vec![JOB, DONE],
+            });
+            match systemd(&fake).start(&slice(), "a test", 1) {
+                Start::Done => assert_eq!(expected, ""),
+                Start::Refused(error) => {
+                    let text =
+                        format!("systemd: start a-b.slice in a.slice: others use this slice already ({expected})");
+                    assert_eq!(format!("{error:#}"), text);
+                }
+                Start::Unknown(error) => panic!("{error:#}"),
+            }
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ impl From<CallError> for anyhow::Error {
 const AUTHENTICATION: &[u8] = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
 /// A line of the other side's is not longer.
 const LONGEST_LINE: usize = 16 << 10;
+/// Signals that come during a call are kept; the oldest go when there are more.
+const MOST_SIGNALS: usize = 4096;
 
 /// A connection to a bus, or to a peer.
 #[derive(Debug)]
@@ -137,7 +139,12 @@ impl Connection {
                 let message = connection.receive()?;
                 match &message {
                     Message::Return { to, .. } | Message::Error { to, .. } if *to == serial => return Ok(message),
-                    Message::Signal { .. } => connection.signals.push_back(message),
+                    Message::Signal { .. } => {
+                        connection.signals.push_back(message);
+                        if connection.signals.len() > MOST_SIGNALS {
+                            connection.signals.pop_front();
+                        }
+                    }
                     Message::Return { .. } | Message::Error { .. } | Message::Other => {}
                 }
             }
@@ -203,6 +210,8 @@ impl Connection {
     }
 
     fn receive(&mut self) -> anyhow::Result<Message> {
+        // Who never stops talking is waited for no longer than who says nothing.
+        self.time_left()?;
         loop {
             match message::length(&self.received).map_err(anyhow::Error::msg)? {
                 Some(length) if self.received.len() >= length => {
@@ -242,11 +251,16 @@ impl Connection {
         Ok(())
     }
 
-    fn wait(&self, flags: PollFlags) -> anyhow::Result<()> {
+    fn time_left(&self) -> anyhow::Result<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             bail!("no answer within {} s", self.patience.as_secs_f32());
         }
+        Ok(left)
+    }
+
+    fn wait(&self, flags: PollFlags) -> anyhow::Result<()> {
+        let left = self.time_left()?;
         // Rounded up: a timeout of 0 would spin through the last millisecond.
         let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(self.socket.as_fd(), flags)], timeout) {
@@ -291,6 +305,13 @@ mod tests {
         let error = anyhow::Error::from(call(&mut connection, "Start").unwrap_err());
         assert_eq!(error.to_string(), "no answer within 0.3 s");
         assert!(before.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn who_talks_of_other_things_is_not_listened_to_for_ever() {
+        let fake = Fake::start(|_| vec![Script::Flood]);
+        let error = anyhow::Error::from(call(&mut open(&fake), "Start").unwrap_err());
+        assert_eq!(error.to_string(), "no answer within 0.3 s");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum Script {
     Error(&'static str, &'static str),
     /// Member and texts, after a number.
     Signal(&'static str, &'static [&'static str]),
+    /// Signals without end.
+    Flood,
 }
 
 /// It listens as long as it lives.
@@ -42,7 +44,7 @@ impl Fake {
                     let call: Vec<u8> = received.drain(..length).collect();
                     let (serial, member) = serial_and_member(&call);
                     for answer in script(&member) {
-                        stream.write_all(&bytes_of(answer, serial)).unwrap_or(());
+                        while stream.write_all(&bytes_of(answer, serial)).is_ok() && matches!(answer, Script::Flood) {}
                     }
                 }
                 let mut buffer = [0; 4096];
@@ -118,6 +120,7 @@ fn bytes_of(script: Script, to: u32) -> Vec<u8> {
             Message::Return { to, signature: "s".repeat(texts.len()), body: body.0 }
         }
         Script::Error(name, text) => Message::Error { to, name: name.into(), text: text.into() },
+        Script::Flood => Message::Signal { member: "Noise".into(), signature: String::new(), body: Vec::new() },
         Script::Signal(member, texts) => {
             body.u32(1);
             texts.iter().for_each(|text| body.text(text));
