@@ -26,6 +26,10 @@ pub(super) fn plan_properties(spec: &Spec, faults: &mut Faults) -> Vec<Property>
             faults.error(pointer_of(key), format!("{name:?} is not the name of a property"));
             continue;
         }
+        if name == "PIDs" {
+            faults.error(pointer_of(key), "init alone is in the unit when it starts");
+            continue;
+        }
         let read = Value::parse(text).and_then(|value| match seconds_name(name) {
             Some(name) => Ok((name, in_microseconds(&value)?)),
             None => Ok((name.to_owned(), value)),

@@ -26,6 +26,9 @@ pub enum Manager {
 /// The longest name of a unit.
 const LONGEST_NAME: usize = 255;
 
+/// What systemd itself lives in: it lets anybody begin to make them anew, and is damaged by it.
+const OWN_UNITS: [&str; 3] = ["-.slice", "system.slice", "init.scope"];
+
 /// A unit that is started for the container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScopePlan {
@@ -98,6 +101,9 @@ pub fn plan_scope(spec: &Spec, id: &str, manager: Manager, writes: &[ResourceWri
     } else {
         format!("{}-{}.scope", escape(prefix), escape(name))
     };
+    if OWN_UNITS.contains(&unit.as_str()) {
+        error(format!("{unit} is systemd's own"));
+    }
     if unit.len() > LONGEST_NAME {
         error(format!("the unit {unit} has a name of more than {LONGEST_NAME} characters"));
     }
@@ -136,7 +142,19 @@ fn plan_named(
     let limits = properties_of(writes, CpuMax::default());
     plan.properties.retain(|own| limits.iter().all(|limit| limit.name != own.name));
     plan.properties.extend(limits);
+    // systemd writes memory.oom.group by its own policy, and takes this one at the start alone.
+    if let Some(group) = writes.iter().rev().find(|write| write.file == "memory.oom.group") {
+        let policy = Value::text(if group.value.trim() == "0" { "continue" } else { "kill" });
+        let pointer = Some(group.pointer.clone());
+        plan.properties.push(Property { name: "OOMPolicy".into(), value: policy, since: 253, pointer });
+    }
     for property in annotations::plan_properties(spec, faults) {
+        if let (true, Value::Text(slice)) = (property.name == "Slice", &property.value) {
+            plan.slice.clone_from(slice);
+            if let (Err(reason), Some(pointer)) = (check_slice(slice), &property.pointer) {
+                faults.error(pointer.clone(), format!("{slice:?} {reason}"));
+            }
+        }
         plan.properties.retain(|older| older.name != property.name);
         plan.properties.push(property);
     }
@@ -151,7 +169,7 @@ fn check_slice(name: &str) -> Result<(), &'static str> {
     if stem == "-" {
         return Ok(());
     }
-    let is_valid = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || ":-_.\\".contains(c);
     if stem.is_empty() || !stem.chars().all(is_valid) || stem.split('-').any(str::is_empty) || name.len() > LONGEST_NAME
     {
         return Err("is not a valid name of a slice");
@@ -174,11 +192,11 @@ fn slice_directory(name: &str) -> PathBuf {
     ends.map(|end| format!("{}.slice", &stem[..end])).collect()
 }
 
-/// What a unit's name cannot hold, as systemd-escape(1) writes it.
+/// What a unit's name cannot hold, as systemd-escape(1) writes it; an `@` would make it an instance, which no scope is.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for (index, byte) in text.bytes().enumerate() {
-        let is_valid = byte.is_ascii_alphanumeric() || b":-_\\@".contains(&byte) || (byte == b'.' && index > 0);
+        let is_valid = byte.is_ascii_alphanumeric() || b":-_\\".contains(&byte) || (byte == b'.' && index > 0);
         if is_valid { escaped.push(byte.into()) } else { escaped.push_str(&format!("\\x{byte:02x}")) }
     }
     escaped
@@ -235,6 +253,7 @@ mod tests {
             ),
             ("a.slice:p:q:r", Manager::System, "p-q:r.scope", "a.slice/p-q:r.scope"),
             ("a.slice:p:x+y/.z", Manager::System, r"p-x\x2by\x2f.z.scope", r"a.slice/p-x\x2by\x2f.z.scope"),
+            ("a.slice:p:c@d", Manager::System, r"p-c\x40d.scope", r"a.slice/p-c\x40d.scope"),
             ("a.slice:p:b-c.slice", Manager::System, "b-c.slice", "b.slice/b-c.slice"),
         ] {
             let (plan, faults) = plan(asked, manager);
@@ -258,6 +277,10 @@ mod tests {
             "-a.slice:p:n",
             "a.slice:p:b-.slice",
             "../a.slice:p:n",
+            "a@b.slice:p:n",
+            "::-.slice",
+            "a.slice:p:system.slice",
+            "-.slice::init",
             &long,
         ] {
             let pointers: Vec<_> = plan(asked, Manager::System).1.errors.into_iter().map(|f| f.pointer).collect();
