@@ -1,6 +1,6 @@
 //! Writing the limits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -42,18 +42,53 @@ pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
     match &cgroup.paths.unit {
         Some(unit) if !properties.is_empty() => {
             // What the kernel refuses, systemd is not told at all; what systemd rounds is written again.
-            let cpu_max = cgroup.paths.v2_limits().map(|directory| directory.join("cpu.max"));
-            let before = cpu_max.as_ref().and_then(|path| file::read_value(path).ok());
+            let before = Before::read(cgroup);
             unit::update(unit, &properties)?;
-            // systemd writes it together with the weight, and has no period without a quota.
-            if let (Some(path), Some(before)) = (cpu_max, before)
-                && file::read_value(&path).is_ok_and(|now| now != before)
-            {
-                file::write(&path, before.trim()).with_context(|| format!("write {}", path.display()))?;
-            }
+            before.restore()?;
             apply_writes(cgroup, resources)
         }
         _ => Ok(()),
+    }
+}
+
+/// The files that systemd writes, all of them with each change of one property: what it was not told of, or has no
+/// words for (a fraction of a percent, a period without a quota), would be lost.
+struct Before(Vec<(PathBuf, String)>);
+
+impl Before {
+    const FILES: [&str; 16] = [
+        "cpu.max",
+        "cpu.weight",
+        "memory.min",
+        "memory.low",
+        "memory.high",
+        "memory.max",
+        "memory.swap.max",
+        "memory.zswap.max",
+        "memory.oom.group",
+        "pids.max",
+        "cpuset.cpus",
+        "cpuset.mems",
+        "cpu.cfs_period_us",
+        "cpu.cfs_quota_us",
+        "cpu.shares",
+        "memory.limit_in_bytes",
+    ];
+
+    fn read(cgroup: &Cgroup) -> Before {
+        let v1 = ["cpu", "memory", "pids"].into_iter().filter_map(|name| cgroup.paths.v1_directory(name));
+        let directories: Vec<&Path> = cgroup.paths.v2_limits().into_iter().chain(v1).collect();
+        let paths = directories.iter().flat_map(|directory| Self::FILES.iter().map(|name| directory.join(name)));
+        Before(paths.filter_map(|path| file::read_value(&path).ok().map(|value| (path, value))).collect())
+    }
+
+    fn restore(self) -> anyhow::Result<()> {
+        for (path, before) in self.0 {
+            if file::read_value(&path).is_ok_and(|now| now != before) {
+                file::write(&path, before.trim()).with_context(|| format!("write {}", path.display()))?;
+            }
+        }
+        Ok(())
     }
 }
 

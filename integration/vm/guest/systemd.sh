@@ -62,6 +62,18 @@ life() {
         is "one device program" 1 "$(programs $D)"
     fi
 
+    # systemd writes all that it knows of with each property, and would take back what it does not know.
+    bundle '.linux.resources = {pids: {limit: 20}, unified: {"memory.high": "20M", "memory.oom.group": "1", "memory.swap.max": "5M"}}' sleep 1000
+    $RT --systemd-cgroup run -d -b $B units; U=$BASE/rt-units.scope
+    for change in "--pids-limit 21" "--memory 40m --memory-swap 45m" "--memory-reservation 1m"; do
+        $RT update $change units; is "update $change" 0 $?
+        is "what it did not change" "20971520 1 5242880" "$(cat $U/memory.high $U/memory.oom.group $U/memory.swap.max | xargs)"
+    done
+    systemctl $MANAGER set-property --runtime rt-units.scope TasksMax=22
+    is "what systemctl did not change" "20971520 1 41943040 22" "$(cat $U/memory.high $U/memory.oom.group $U/memory.max $U/pids.max | xargs)"
+    is "systemd knows them" "20971520 kill 5242880" "$(echo $(for p in MemoryHigh OOMPolicy MemorySwapMax; do show rt-units.scope $p; done))"
+    $RT delete --force units
+
     has "a name that is taken" "start rt-c.scope in ${SLICE}: Unit rt-c.scope was already loaded" \
         "$(jq ".linux.cgroupsPath = \"$SLICE:rt:c\"" $B/config.json >$B/taken.json; $RT --systemd-cgroup create -f $B/taken.json -b $B other 2>&1)"
     is "its owner lives" running "$(field c status)"
@@ -89,18 +101,46 @@ life() {
     $RT --systemd-cgroup run -d -b $B note; is "annotations" "7s a box" "$(show rt-note.scope TimeoutStopUSec) $(show rt-note.scope Description)"
     $RT delete --force note
     bundle '.annotations = {"org.systemd.property.Nonsense": "true"}' true
+    has "a value of another type" "start rt-bad.scope in $SLICE: Failed to set unit properties" \
+        "$(jq '.annotations = {"org.systemd.property.After": "\u0027a.service\u0027"}' $B/config.json >$B/after.json; $RT --systemd-cgroup run -f $B/after.json -b $B bad 2>&1)"
     has "a property that systemd does not know" "start rt-bad.scope in $SLICE: Cannot set property Nonsense" "$($RT --systemd-cgroup run -b $B bad 2>&1)"
     bundle '.annotations = {"run.oci.systemd.subgroup": "box", "run.oci.delegate-cgroup": "payload"}' sleep 1000
     $RT --systemd-cgroup run -d -b $B sub; is "a container below its scope" 0 $?
     is "where it is" "0::${BASE#"$CG"}/rt-sub.scope/box/payload" "$(cat /proc/"$(field sub pid)"/cgroup)"
     is "how it sees itself" 0::/payload "$($RT exec sub cat /proc/1/cgroup)"
+    $RT update --pids-limit 9 sub; is "update of what is below" "0 9" "$? $(cat $BASE/rt-sub.scope/pids.max)"
     $RT delete --force sub; is "delete of what is below" 0 $?; gone rt-sub.scope $BASE/rt-sub.scope
+}
+
+# stopped NAME COMMAND: a container whose scope somebody has stopped
+stopped() {
+    bundle '.annotations = {"org.systemd.property.TimeoutStopSec": "1"}' sleep 1000
+    $RT --systemd-cgroup run -d -b $B ended; systemctl $MANAGER stop rt-ended.scope
+    is "$1: the state" stopped "$(field ended status)"
+    has "$1: kill" "container not running" "$($RT kill ended TERM 2>&1)"
+    has "$1: pause" "container not running" "$($RT pause ended 2>&1)"
+    has "$1: update" "container not running" "$($RT update --pids-limit 9 ended 2>&1)"
+    $2; is "$1" 0 $?
+    gone rt-ended.scope $BASE/rt-ended.scope; is "$1: nothing is left" "" "$($RT list -q)"
+}
+each_way_to_end() {
+    stopped "delete after systemctl stop" "$RT delete ended"
+    stopped "delete --force after systemctl stop" "$RT delete --force ended"
 }
 
 install_rt "$1"
 if [ "$(id -u)" != 0 ]; then
     MANAGER=--user SLICE=user.slice BASE=$CG/user.slice/user-1000.slice/user@1000.service/user.slice B=/tmp/user-bundle SPEC_FLAGS=--rootless
     life
+    each_way_to_end
+    # Where the bus is: named, or in the user's runtime directory, or in that which logind makes.
+    bundle . true
+    bare() { env -u XDG_RUNTIME_DIR -u DBUS_SESSION_BUS_ADDRESS "$@" $RT --root /tmp/elsewhere --systemd-cgroup run -b $B bus 2>&1; }
+    is "XDG_RUNTIME_DIR alone" "" "$(bare XDG_RUNTIME_DIR=/run/user/1000)"
+    is "DBUS_SESSION_BUS_ADDRESS alone" "" "$(bare DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus)"
+    is "neither" "" "$(bare)"
+    has "a bus that is not there" "start rt-bus.scope in user.slice: the user's systemd is not reached: connect to /nonexistent/bus" "$(bare XDG_RUNTIME_DIR=/nonexistent)"
+    has "no address" '"nonsense" is not the address of a D-Bus socket' "$(bare DBUS_SESSION_BUS_ADDRESS=nonsense)"
     is "nothing is left" "" "$($RT list -q)"
     end "systemd as a user"
 fi
@@ -108,6 +148,7 @@ fi
 rootfs
 MANAGER= SLICE=system.slice BASE=$CG/system.slice
 life
+each_way_to_end
 
 bundle '.linux.cgroupsPath = "rta-rtb.slice:pre:x+y"' sleep 1000
 $RT --systemd-cgroup run -d -b $B nested; is "nested slices" 0 $?
@@ -117,6 +158,20 @@ bundle '.linux.cgroupsPath = "::rta-rtc.slice"' sleep 1000
 $RT --systemd-cgroup run -d -b $B slice; is "a slice as the container" 0 $?
 is "where it is" "0::/rta.slice/rta-rtc.slice" "$(cat /proc/"$(field slice pid)"/cgroup)"
 $RT delete --force slice; is "delete of a slice" 0 $?
+# What others live in is not ours: it would be stopped with them.
+systemd-run --quiet --slice=rta-rtd.slice --unit=neighbour sleep 1000
+for slice in rta-rtd.slice rta.slice; do
+    bundle ".linux.cgroupsPath = \"::$slice\"" true
+    has "$slice, which others use" "start $slice in " "$($RT --systemd-cgroup run -b $B slice 2>&1)"
+    is "the others live" active "$(systemctl is-active neighbour)"
+done
+systemctl stop neighbour
+for unit in ::-.slice ::system.slice -.slice::init; do
+    bundle ".linux.cgroupsPath = \"$unit\"" true
+    has "$unit" "is systemd's own" "$($RT --systemd-cgroup run -b $B slice 2>&1)"
+done
+bundle '.linux.cgroupsPath = "rta.slice:a@b:c@d"' true
+$RT --systemd-cgroup run -b $B at; is "an @ in the name" 0 $?
 bundle '.linux.namespaces |= . + [{type: "user"}] | .linux += {uidMappings: [{containerID: 0, hostID: 100000, size: 65536}],
     gidMappings: [{containerID: 0, hostID: 100000, size: 65536}]} | .mounts |= map(select(.destination != "/sys/fs/cgroup"))
     + [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev"]}]' \

@@ -95,7 +95,7 @@ impl Found {
 
     fn add_v2(&mut self, write: &ResourceWrite) {
         let value = write.value.trim();
-        let amount = amount(value);
+        let amount = if write.file.starts_with("memory.") { bytes(value) } else { amount(value) };
         let simple = match write.file.as_ref() {
             "memory.max" => Some(("MemoryMax", OLDEST)),
             "memory.high" => Some(("MemoryHigh", OLDEST)),
@@ -108,12 +108,17 @@ impl Found {
         };
         match (simple, amount) {
             (Some((name, since)), Some(amount)) => return self.add(name, Value::U64(amount), since, write),
-            // What only the kernel understands (`64M`) it will be told by the file.
+            // What the kernel does not understand it will say itself.
             (Some(_), None) => return,
             (None, _) => {}
         }
         match write.file.as_ref() {
             // 0 is "idle"; all ones is "as if never set".
+            "cpu.weight.nice" => {
+                if let Some(weight) = weight_of_nice(value) {
+                    self.add("CPUWeight", Value::U64(weight), OLDEST, write);
+                }
+            }
             "cpu.idle" if value == "1" => self.add("CPUWeight", Value::U64(0), 252, write),
             "cpu.idle" if value == "0" => self.add("CPUWeight", Value::U64(u64::MAX), OLDEST, write),
             "cpu.max" => {
@@ -205,6 +210,28 @@ fn amount(text: &str) -> Option<u64> {
     if text == "max" { Some(u64::MAX) } else { text.parse().ok() }
 }
 
+/// The same with the kernel's units: `64M`.
+fn bytes(text: &str) -> Option<u64> {
+    let Some(unit) = text.chars().last().filter(char::is_ascii_alphabetic).filter(|_| text != "max") else {
+        return amount(text);
+    };
+    let power = "kmgtpe".find(unit.to_ascii_lowercase())?;
+    let factor = 1_u64 << (10 * (power + 1));
+    text[..text.len() - 1].parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// What the kernel makes of cpu.weight.nice: 100 at 0, and a quarter more or less with each step.
+fn weight_of_nice(text: &str) -> Option<u64> {
+    // sched_prio_to_weight of kernel/sched/core.c, from -20 to 19
+    const WEIGHTS: [u64; 40] = [
+        88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501,
+        1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+    ];
+    let nice: i64 = text.parse().ok()?;
+    let weight = WEIGHTS.get(usize::try_from(nice + 20).ok()?)?;
+    Some((weight * 100 + 512) / 1024)
+}
+
 /// systemd knows devices by path; these links it resolves itself, where nobody has made them.
 fn of_device(number: &str, amount: u64) -> Value {
     let path = Value::Text(format!("/dev/block/{number}"));
@@ -288,8 +315,14 @@ mod tests {
         let expected =
             r#"CPUQuotaPeriodUSec=20000 CPUQuotaPerSecUSec=infinity IOReadBandwidthMax=[("/dev/block/8:0", 1)]"#
                 .to_owned()
-                + r#" IOWriteBandwidthMax=[("/dev/block/8:0", 2)] IOWeight=7 MemoryHigh=8388608 MemoryMin=4096 TasksMax=infinity"#;
+                + r#" IOWriteBandwidthMax=[("/dev/block/8:0", 2)] IOWeight=7 MemoryHigh=8388608 MemoryLow=67108864 MemoryMin=4096 TasksMax=infinity"#;
         assert_eq!(properties(unified, &v2(), CpuMax::default()), expected);
+        let units = r#"{"unified":{"memory.high":"20M","memory.low":"1k","memory.min":"1x","memory.max":"16E",
+            "memory.swap.max":"3g","cpu.weight.nice":"5"}}"#;
+        let expected = "CPUWeight=33 MemoryHigh=20971520 MemoryLow=1024 MemorySwapMax=3221225472";
+        assert_eq!(properties(units, &v2(), CpuMax::default()), expected);
+        assert_eq!(["-20", "0", "19"].map(weight_of_nice), [Some(8668), Some(100), Some(1)]);
+        assert_eq!(["-21", "20", "x"].map(weight_of_nice), [None; 3]);
     }
 
     #[test]
