@@ -115,6 +115,20 @@ fn a_limit_below_the_usage_is_rejected() {
     assert_eq!(container.status(), "running");
 }
 
+/// A limit that kills the container's init on its way is said as that, wherever it died.
+#[test]
+fn a_limit_that_init_cannot_live_with_is_told() {
+    need_controller!("memory");
+    only_rt!();
+    for _ in 0..5 {
+        let container = Container::new(with(json!({ "limit": 4096, "swap": 4096 })));
+        let outcome = container.create().refused();
+        let words = ["lack of memory", "(in use: "];
+        assert!(words.iter().any(|words| outcome.stderr.contains(words)), "{outcome:?}");
+        container.assert_nothing_left();
+    }
+}
+
 /// "`kernel` - sets hard limit for kernel memory", NOT RECOMMENDED: part of the limit since Linux 5.4, and "`kernelTCP`"
 /// on v2 too. Asking for one is warned about.
 #[test]

@@ -3,6 +3,7 @@
 mod block_io;
 mod bus;
 mod cpu;
+mod frozen;
 mod limits;
 mod memory;
 mod others;

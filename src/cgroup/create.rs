@@ -129,7 +129,9 @@ impl Cgroup {
             mkdir(&below, Mode::from_bits_truncate(0o755)).with_context(|| format!("mkdir {}", below.display()))?;
             plan.owner.map_or(Ok(()), |owner| delegate::give(&below, owner))?;
         }
-        plan.owner.map_or(Ok(()), |owner| delegate::give(&directory, owner))
+        plan.owner.map_or(Ok(()), |owner| delegate::give(&directory, owner))?;
+        // Its slice may be: init would never come to its next step.
+        freeze::refuse_frozen(&self.paths)
     }
 
     /// Lets go of systemd: a clone has no business with it.
@@ -237,13 +239,8 @@ impl Cgroup {
             }
             self.joins.open_v2(directory)?;
         }
-        let was_there = self.paths.directories().find(|d| self.made.iter().all(|m| m != d));
-        if let Some(directory) = was_there
-            && freeze::is_frozen(&self.paths)?
-        {
-            bail!("cgroup {}: is frozen", directory.display());
-        }
-        Ok(())
+        // Also a new one may be: init would never come to its first step.
+        freeze::refuse_frozen(&self.paths)
     }
 
     /// Makes a directory with its parents; whether it is new.
@@ -381,7 +378,7 @@ mod tests {
         let Some(testbed) = Testbed::new("{}") else { return };
         freeze::freeze(testbed.paths()).unwrap();
         let error = Cgroup::create(&testbed.plan).unwrap_err().to_string();
-        assert!(error.ends_with("is frozen"), "{error}");
+        assert!(error.ends_with("is frozen, or one above it is"), "{error}");
         freeze::thaw(testbed.paths()).unwrap();
     }
 

@@ -83,6 +83,56 @@ pub fn thaw(paths: &CgroupPaths) -> anyhow::Result<()> {
     file::write(&path, value).with_context(|| format!("write {value} to {}", path.display()))
 }
 
+/// Lets what was killed go on to its end: in v1's freezer even a killed process stays, also in a cgroup below the
+/// container's that was frozen by itself (a paused container in the container). On v2 nobody survives in a frozen one.
+///
+/// # Errors
+/// The kernel's first; it goes on after a fault. A cgroup that is gone is none.
+pub fn thaw_killed(paths: &CgroupPaths) -> anyhow::Result<()> {
+    paths.v1_directory("freezer").map_or(Ok(()), thaw_tree)
+}
+
+fn thaw_tree(directory: &Path) -> anyhow::Result<()> {
+    let path = directory.join("freezer.state");
+    let thawed = match file::write(&path, "THAWED") {
+        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+        Err(errno) => Err(errno).with_context(|| format!("write THAWED to {}", path.display())),
+    };
+    super::kill::children(directory)?.iter().map(|child| thaw_tree(child)).fold(thawed, Result::and)
+}
+
+/// Refuses cgroups in which a new process would stand still before its first step: frozen themselves, or below a
+/// frozen one.
+///
+/// # Errors
+/// Which cgroup.
+pub fn refuse_frozen(paths: &CgroupPaths) -> anyhow::Result<()> {
+    let v1 = paths.v1_directory("freezer").map(|directory| (directory, "freezer.state"));
+    // A new cgroup below a frozen one has no `cgroup.freeze` of its own, but is frozen already.
+    let v2 = paths
+        .v2
+        .as_deref()
+        .into_iter()
+        .flat_map(|directory| ["cgroup.freeze", "cgroup.events"].map(|file| (directory, file)));
+    for (directory, name) in v1.into_iter().chain(v2) {
+        let path = directory.join(name);
+        let text = match file::read_value(&path) {
+            Ok(text) => text,
+            Err(Errno::ENOENT | Errno::ENODEV) => continue,
+            Err(errno) => return Err(errno).with_context(|| format!("read {}", path.display())),
+        };
+        let is_frozen = match name {
+            "freezer.state" => text.trim() != "THAWED",
+            "cgroup.freeze" => text.trim() != "0",
+            _ => file::value_of(&text, "frozen") == Some("1"),
+        };
+        if is_frozen {
+            bail!("cgroup {}: is frozen, or one above it is", directory.display());
+        }
+    }
+    Ok(())
+}
+
 /// Whether the container is paused, or is about to be. One small file is read; a removed cgroup is not frozen.
 ///
 /// # Errors

@@ -26,11 +26,12 @@ impl JoinFds {
     /// Opens the cgroups of a running container for `rt exec`.
     ///
     /// # Errors
-    /// The container is paused: on v1 the process would hang in the freezer, on v2 it would never run.
+    /// The container is paused, or a cgroup above its own is: the process would never run.
     pub fn open(paths: &CgroupPaths) -> anyhow::Result<JoinFds> {
         if freeze::is_frozen(paths)? {
             bail!("cannot exec in a paused container");
         }
+        freeze::refuse_frozen(paths).context("cannot exec (use --ignore-paused to override)")?;
         JoinFds::open_even_if_paused(paths)
     }
 

@@ -87,7 +87,7 @@ pub fn kill_all(paths: &CgroupPaths, signal: Signal) -> anyhow::Result<()> {
             // A process with write access to cgroup2 can leave that tree alone, and stay in those of v1.
             signal_each(&CgroupPaths { v1: paths.v1.clone(), ..CgroupPaths::default() }, signal)?;
         }
-        return thaw_v1(paths);
+        return freeze::thaw_killed(paths);
     }
     // Of one hierarchy's processes none can escape while they are frozen.
     let frozen = freeze::freeze_within(paths, FREEZE_LIMIT).is_ok();
@@ -95,7 +95,7 @@ pub fn kill_all(paths: &CgroupPaths, signal: Signal) -> anyhow::Result<()> {
     if frozen {
         freeze::thaw(paths)?;
     }
-    thaw_v1(paths)?;
+    freeze::thaw_killed(paths)?;
     let mut patience = Patience::new(CHASE_LIMIT);
     while !frozen && *left.as_ref().unwrap_or(&0) > 0 && patience.pause() {
         left = signal_each(paths, signal);
@@ -113,16 +113,6 @@ fn kill_v2(directory: &Path) -> anyhow::Result<bool> {
         // A threaded cgroup cannot be killed as one.
         Err(Errno::EOPNOTSUPP) => Ok(false),
         Err(errno) => Err(errno).with_context(|| format!("write 1 to {}", path.display())),
-    }
-}
-
-/// In v1's freezer even a killed process stays until it is thawed.
-fn thaw_v1(paths: &CgroupPaths) -> anyhow::Result<()> {
-    let Some(directory) = paths.v1_directory("freezer") else { return Ok(()) };
-    let path = directory.join("freezer.state");
-    match file::write(&path, "THAWED") {
-        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
-        Err(errno) => Err(errno).with_context(|| format!("write THAWED to {}", path.display())),
     }
 }
 

@@ -21,7 +21,7 @@ mod update;
 
 pub use crate::plan::cgroup::{CgroupPaths, Unit};
 pub use create::{Cgroup, refuse_used};
-pub use freeze::{freeze, is_frozen, thaw};
+pub use freeze::{freeze, is_frozen, thaw, thaw_killed};
 pub use join::{JoinFds, enter_below};
 pub use kill::{kill_all, pids};
 pub use oom::OomWatch;

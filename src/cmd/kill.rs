@@ -42,6 +42,11 @@ fn kill(globals: &Globals, container: &Container, signal: i32, all: bool) -> any
     }
     if signal == libc::SIGKILL {
         thaw(globals, &state);
+        if state.own_pid_namespace
+            && let Err(error) = cgroup::thaw_killed(&state.cgroup)
+        {
+            globals.log.warn(&log::one_line(&error.context("thaw what was killed")));
+        }
     }
     Ok(())
 }

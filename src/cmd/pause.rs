@@ -41,5 +41,9 @@ pub fn resume(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<i32> {
         other => bail!("{id:?}: container is not paused, it is {}", other.word()),
     }
     cgroup::thaw(&state.cgroup).with_context(|| format!("resume {id:?}"))?;
+    // v1 shows what is in force.
+    if cgroup::is_frozen(&state.cgroup)? {
+        bail!("resume {id:?}: a cgroup above the container's is frozen");
+    }
     Ok(0)
 }

@@ -377,7 +377,11 @@ impl Runtime<'_> {
     /// Tells everybody who init is: state.json, the pid file, the pidfd's socket.
     fn record_init(&mut self) -> anyhow::Result<()> {
         self.state.pid = self.pid()?;
-        self.state.start_time = start_time(self.state.pid)?;
+        // ESRCH alone would be a riddle: it was ready a moment ago.
+        self.state.start_time = start_time(self.state.pid).map_err(|error| match failure::errno_of(&error) {
+            libc::ESRCH => failure::from_answer(None, "commit"),
+            _ => error,
+        })?;
         self.state.boot_id = Boot::default().id()?.to_owned();
         self.container()?.save(&self.state)?;
         if let Some(path) = &self.settings.pid_file {

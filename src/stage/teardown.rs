@@ -75,6 +75,10 @@ fn kill(state: &State, init: BorrowedFd<'_>) -> anyhow::Result<()> {
     if cgroup::is_frozen(&state.cgroup)? {
         cgroup::thaw(&state.cgroup)?;
     }
+    if state.own_pid_namespace {
+        // All die with init, and init only after all.
+        cgroup::thaw_killed(&state.cgroup)?;
+    }
     loop {
         match poll(&mut [PollFd::new(init.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE_MS)) {
             Ok(0) => anyhow::bail!("the container's init does not end, {} s after SIGKILL", PATIENCE_MS / 1000),
