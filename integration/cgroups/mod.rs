@@ -11,3 +11,4 @@ mod ownership;
 mod path;
 mod threaded;
 mod update;
+mod weights;

@@ -169,9 +169,27 @@ fn unified_writes_what_only_the_kernel_can_judge() {
         skip!("no cgroup2 here");
     }
     only_rt!();
-    for (key, value) in [("cgroup.nosuch", "1"), ("cgroup.max.depth", "deep")] {
+    for (key, value) in [("cgroup.nosuch", "1"), ("cgroup.max.depth", "deep"), ("cgroup.max.depth", "\n")] {
         let container = Container::new(with(json!({ "unified": { key: value } })));
         container.create().refused_with(&[key, &format!("/linux/resources/unified/{key}")]);
+        container.assert_nothing_left();
+    }
+}
+
+/// Files that move, stop or kill processes hold no limit; a container whose cgroup is frozen would never be created.
+#[test]
+fn unified_gives_no_commands() {
+    need_cgroup!();
+    only_rt!(); // others hang
+    for (file, value) in [
+        ("cgroup.freeze", "1"),
+        ("cgroup.kill", "1"),
+        ("cgroup.procs", "1"),
+        ("cgroup.threads", "1"),
+        ("cgroup.type", "threaded"),
+    ] {
+        let container = Container::new(with(json!({ "unified": { file: value } })));
+        container.create().refused_with(&[&format!("/linux/resources/unified/{file}")]);
         container.assert_nothing_left();
     }
 }

@@ -70,6 +70,22 @@ fn memory_is_updated() {
     holds(&container, "memory", ("memory.limit_in_bytes", "9223372036854771712"), ("memory.max", "max"));
 }
 
+/// Without a limit there is none of memory and swap together either: the next limit is not held against that of before.
+#[test]
+fn a_limit_that_was_taken_away_leaves_nothing_behind() {
+    need_controller!("memory");
+    only_rt!(); // others remember no limits
+    let container = launched(json!({ "memory": { "limit": 64 << 20, "swap": 64 << 20 } }));
+    update_by(&container, &["--memory=-1"]).ok();
+    holds(&container, "memory", ("memory.memsw.limit_in_bytes", "9223372036854771712"), ("memory.max", "max"));
+    update_by(&container, &["--memory=128m"]).ok();
+    holds(&container, "memory", ("memory.limit_in_bytes", "134217728"), ("memory.max", "134217728"));
+    if container.cgroup_file("memory", "memory.swap.max").is_some() || cgroups::is_v1("memory") {
+        let unlimited = "9223372036854771712";
+        holds(&container, "memory", ("memory.memsw.limit_in_bytes", unlimited), ("memory.swap.max", "max"));
+    }
+}
+
 /// CPU time and weight, by document and by flag.
 #[test]
 fn cpu_is_updated() {
@@ -109,6 +125,26 @@ fn burst_and_idle_are_updated() {
     update_by(&container, &["--cpu-idle=0"]).ok();
     holds(&container, "cpu", ("cpu.idle", "0"), ("cpu.idle", "0"));
     holds(&container, "cpu", ("cpu.shares", "512"), ("cpu.weight", "59"));
+}
+
+/// "If specified with any (valid) positive value, it MUST be no smaller than `burst`": the one that the container has.
+#[test]
+fn a_quota_below_the_burst_is_named() {
+    need_controller!("cpu");
+    only_rt!(); // newer than Debian's runc and crun
+    let container = launched(json!({ "cpu": { "quota": 50_000, "burst": 20_000 } }));
+    if container.cgroup_file("cpu", if cgroups::is_v1("cpu") { "cpu.cfs_burst_us" } else { "cpu.max.burst" }).is_none()
+    {
+        skip!("this kernel has no bursts");
+    }
+    update_by(&container, &["--cpu-quota=10000"]).refused_with(&["--cpu-quota", "burst, 20000"]);
+    update_by(&container, &["--cpu-burst=60000"]).refused_with(&["--cpu-burst", "quota, 50000"]);
+    for (quota, burst) in [(10_000, 5000), (70_000, 60_000)] {
+        update(&container, &json!({ "cpu": { "quota": quota, "burst": burst } })).ok();
+        let [quota, burst] = [quota, burst].map(|us: u32| us.to_string());
+        holds(&container, "cpu", ("cpu.cfs_quota_us", &quota), ("cpu.max", &format!("{quota} 100000")));
+        holds(&container, "cpu", ("cpu.cfs_burst_us", &burst), ("cpu.max.burst", &burst));
+    }
 }
 
 /// Real-time bandwidth, which only v1 has, where the kernel was built with it.
@@ -296,6 +332,41 @@ fn a_refused_limit_changes_nothing() {
     holds(&container, "pids", ("pids.max", "50"), ("pids.max", "50"));
     holds(&container, "cpu", ("cpu.shares", "1024"), ("cpu.weight", "100"));
     assert_eq!(container.status(), "running");
+}
+
+/// Also what began as its parent's, which on cgroup v2 an empty file says: the kernel takes nothing empty from a cpuset that
+/// has processes, so it is what was in force.
+#[test]
+fn an_empty_cpuset_is_set_back_to_what_was_in_force() {
+    need_controller!("cpuset");
+    only_rt!(); // others leave a half of it
+    if cgroups::is_v1("cpuset") {
+        skip!("a cpuset of cgroup v1 is never empty");
+    }
+    let container = launched(json!({}));
+    let in_force =
+        || ["cpuset.cpus.effective", "cpuset.mems.effective"].map(|file| container.cgroup_file("cpuset", file));
+    let before = in_force();
+    if before[0].as_deref() == Some("0") {
+        skip!("there is one CPU");
+    }
+    let refused = json!({ "cpu": { "cpus": "0", "mems": "0" }, "unified": { "cgroup.max.depth": "deep" } });
+    update(&container, &refused).refused_with(&["nothing is changed", "/unified/cgroup.max.depth"]);
+    assert_eq!(in_force(), before);
+}
+
+/// What the kernel did not take is not missed when all is set back: a device that is not there.
+#[test]
+fn what_was_never_written_needs_no_setting_back() {
+    need_block_io!();
+    only_rt!(); // others leave a half of it
+    let container = launched(json!({}));
+    let throttle = json!([{ "major": 4000, "minor": 77, "rate": 9 }]);
+    update(&container, &json!({ "blockIO": { "throttleReadBpsDevice": throttle } })).refused_with(&[
+        "nothing is changed",
+        "/blockIO/throttleReadBpsDevice/0",
+        "ENODEV",
+    ]);
 }
 
 /// What is wrong is said with its pointer or its flag, before anything is changed.

@@ -1,5 +1,6 @@
 #!/bin/sh
 # kernel.sh 6.1|6.12 [DIRECTORY]   adds that kernel of Debian's to the guest of setup.sh, and QEMU to run it, for boot.sh --kernel.
+# One module comes with it, in modules-VERSION: BFQ, for the weights of block devices (docs/guests.md).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
 version=$1
@@ -16,10 +17,17 @@ if [ ! -d "$dir/qemu" ]; then
     mv "$dir/qemu.new" "$dir/qemu"
 fi
 # No initramfs: what the guest boots from is built into this kernel.
-if [ ! -f "$dir/vmlinuz-$version" ]; then
+if [ ! -d "$dir/modules-$version" ]; then
     apt_of "$suite" apt-get update
     package=$(apt_of "$suite" apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
     unpack "$suite" "$package" "$dir/unpacked"
     cp "$dir/unpacked"/boot/vmlinuz-"$version"* "$dir/vmlinuz-$version"
+    # A module that a test has use for: without BFQ there is no io.bfq.weight.
+    rm -rf "$dir/modules.new"
+    mkdir "$dir/modules.new"
+    "$here/../need.sh" xz-utils
+    find "$dir/unpacked" -name 'bfq.ko*' -exec cp {} "$dir/modules.new" \;
+    find "$dir/modules.new" -name '*.xz' -exec xz -d {} +
+    mv "$dir/modules.new" "$dir/modules-$version"
     rm -rf "$dir/unpacked"
 fi

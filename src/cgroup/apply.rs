@@ -141,6 +141,11 @@ fn apply_write<'a>(cgroup: &Cgroup, write: &'a ResourceWrite) -> Result<(), (&'a
     let first = write.file.as_ref();
     let directory = directory_of(cgroup, write).ok_or((first, Errno::ENOENT))?;
     match write_patiently(&directory.join(first), write) {
+        // BFQ is there, but not the scheduler of this device.
+        Err(Errno::EOPNOTSUPP) if write.otherwise.is_some() => {
+            let (file, value) = write.otherwise.as_ref().expect("it was looked at just now");
+            write_lines(&directory.join(file), value, false).map_err(|_| (first, Errno::EOPNOTSUPP))
+        }
         Err(Errno::ENOENT) => match &write.otherwise {
             Some((file, value)) => match write_lines(&directory.join(file), value, false) {
                 Err(Errno::ENOENT) if write.on_missing == OnMissing::Prefer => Ok(()),
@@ -172,7 +177,8 @@ fn write_lines(path: &Path, value: &str, after_first_word: bool) -> Result<(), E
         return file::write(path, &format!("{first} {value}"));
     }
     let fd = file::open_for_writing(path)?;
-    if !value.contains('\n') {
+    // An empty line is a value too: that of an empty cpuset.
+    if !value.contains('\n') || value.trim().is_empty() {
         return file::write_to(&fd, value);
     }
     // Files such as io.max take one device with each write.
@@ -189,6 +195,9 @@ fn explain(cgroup: &Cgroup, write: &ResourceWrite, result: Result<(), (&str, Err
             " (the kernel does not account swap)".into()
         }
         Errno::ENOENT if directory.is_some_and(Path::exists) => " (the kernel or the machine does not have it)".into(),
+        Errno::EOPNOTSUPP if file.contains("weight") => {
+            " (neither BFQ nor io.cost gives weights to this device: see its queue/scheduler)".into()
+        }
         Errno::EBUSY if write.controller == "memory" => directory
             .and_then(|d| file::read(&d.join("memory.usage_in_bytes")).ok())
             .map_or_else(String::new, |usage| format!(" (in use: {})", usage.trim())),

@@ -7,10 +7,11 @@ use super::{Cgroup, CgroupPaths, controllers, devices, file, unit};
 use crate::host::cgroup::Layout;
 use crate::plan::cgroup::{CpuMax, ResourcePlan, ResourceWrite, UnifiedPlan, UpdatePlan, properties_of};
 
-/// A file as it was: what is written to it, line by line, to have it so again.
+/// A file as it was: what it held, and what is written to it, line by line, to have it so again.
 #[derive(Debug, PartialEq, Eq)]
 struct Before {
     file: PathBuf,
+    text: String,
     lines: Vec<String>,
 }
 
@@ -33,8 +34,11 @@ pub fn update(paths: &CgroupPaths, layout: &Layout, plan: &UpdatePlan) -> anyhow
         let unified = UnifiedPlan { mount: unified.mount.clone(), controllers: needed };
         controllers::enable(directory, &unified, &plan.resources)?;
     }
-    let found = plan.resources.writes.iter().filter_map(|write| Some((write, read_before(&cgroup, write)?)));
-    let (writes, files) = found.map(|(write, before)| (before.as_write(write), before)).unzip();
+    let found =
+        plan.resources.writes.iter().flat_map(|write| {
+            read_before(&cgroup, write).into_iter().map(move |before| (before.as_write(write), before))
+        });
+    let (writes, files) = found.unzip();
     let before = ResourcePlan { writes, devices: plan.devices_before.clone(), ..ResourcePlan::default() };
     let undo = Undo { cgroup, files, plan: before };
     match apply(&undo.cgroup, &plan.resources) {
@@ -63,8 +67,10 @@ impl Undo {
                 causes.extend(devices::apply_lines(directory, before).err().map(|error| format!("{error:#}")));
             }
         }
+        // BFQ forgets the weights of devices when it is given that of all: they go last, in their order.
+        let (weights, others): (Vec<_>, Vec<_>) = self.files.iter().partition(|before| before.is_weight());
         // One limit may be refused while another has its new value: again, until nothing more helps.
-        let mut left: Vec<&Before> = self.files.iter().rev().collect();
+        let mut left: Vec<&Before> = others.into_iter().rev().chain(weights).collect();
         loop {
             let count = left.len();
             left.retain(|before| before.write().is_err());
@@ -94,10 +100,14 @@ impl Before {
 
     /// Only what has changed is written: a value that was never touched may be one that the kernel does not take.
     fn write(&self) -> Result<(), nix::errno::Errno> {
-        if file::read(&self.file).is_ok_and(|now| lines_of_text(&now).eq(self.lines.iter().map(String::as_str))) {
+        if file::read(&self.file).is_ok_and(|now| lines_of_text(&now).eq(lines_of_text(&self.text))) {
             return Ok(());
         }
         self.lines.iter().try_for_each(|line| file::write(&self.file, line))
+    }
+
+    fn is_weight(&self) -> bool {
+        self.file.file_name().is_some_and(|name| name.to_string_lossy().contains("weight"))
     }
 }
 
@@ -105,13 +115,23 @@ fn lines_of_text(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
-/// What the file of a write holds now; none where it cannot be read, or the write makes none.
-fn read_before(cgroup: &Cgroup, write: &ResourceWrite) -> Option<Before> {
-    let directory = directory_of(cgroup, write)?;
-    let names = std::iter::once(write.file.as_ref()).chain(write.otherwise.as_ref().map(|(file, _)| *file));
-    let (name, text) = names.into_iter().find_map(|name| Some((name, file::read(&directory.join(name)).ok()?)))?;
-    let value = write.otherwise.as_ref().filter(|(file, _)| *file == name).map_or(&write.value, |(_, value)| value);
-    Some(Before { file: directory.join(name), lines: lines_before(name, &text, value) })
+/// What the files of a write hold now; none where they cannot be read, or the write makes none.
+fn read_before(cgroup: &Cgroup, write: &ResourceWrite) -> Vec<Before> {
+    let Some(directory) = directory_of(cgroup, write) else { return Vec::new() };
+    let first = (write.file.as_ref(), &write.value);
+    let files = std::iter::once(first).chain(write.otherwise.as_ref().map(|(file, value)| (*file, value)));
+    let before = |(name, value): (&str, &String)| {
+        let file = directory.join(name);
+        let text = file::read(&file).ok()?;
+        let mut lines = lines_before(name, &text, value);
+        if lines.is_empty() {
+            // A cpuset of v2 that is its parent's; it cannot be so again while it has processes.
+            let in_force = file::read(&directory.join(format!("{name}.effective"))).ok()?;
+            lines.push(in_force.trim().to_owned());
+        }
+        Some(Before { file, text, lines })
+    };
+    files.filter_map(before).collect()
 }
 
 /// The lines that set a file back to `text` after `value` was written to it.

@@ -50,22 +50,28 @@ fn version(pointer: &str, planner: &mut Planner) -> Option<Version> {
 
 /// The weight of all devices, or of one. BFQ's file where that scheduler is built in: its range is that of the spec.
 fn plan_weight(device: Option<&str>, weight: u16, pointer: &str, planner: &mut Planner) {
-    if !(1..=1000).contains(&weight) {
+    if weight > 1000 {
         planner.error(pointer, "must be from 10 to 1000");
         return;
     }
-    let of_device = |weight: u16| device.map_or_else(|| weight.to_string(), |d| format!("{d} {weight}"));
+    let of_device = |weight: u16| match (device, weight) {
+        (None, weight) => weight.to_string(),
+        // None of its own any more, as for a throttle.
+        (Some(device), 0) => format!("{device} default"),
+        (Some(device), weight) => format!("{device} {weight}"),
+    };
     match version(pointer, planner) {
         Some(Version::V1) => {
             let files = match device {
                 None => ("blkio.weight", "blkio.bfq.weight"),
                 Some(_) => ("blkio.weight_device", "blkio.bfq.weight_device"),
             };
-            planner.write(Version::V1, files.0, of_device(weight), pointer).otherwise =
-                Some((files.1, of_device(weight)));
+            // CFQ's file knows no `default`.
+            let first = of_device(weight).replace("default", "0");
+            planner.write(Version::V1, files.0, first, pointer).otherwise = Some((files.1, of_device(weight)));
         }
         Some(Version::V2) => {
-            let converted = of_device(io_weight(weight));
+            let converted = of_device(if weight == 0 { 0 } else { io_weight(weight) });
             planner.write(Version::V2, "io.bfq.weight", of_device(weight), pointer).otherwise =
                 Some(("io.weight", converted));
         }
@@ -126,6 +132,11 @@ mod tests {
                 r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":500}]}}"#,
                 "blkio.weight_device=8:0_500",
                 "io.bfq.weight=8:0_500",
+            ),
+            (
+                r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":0}]}}"#,
+                "blkio.weight_device=8:0_0",
+                "io.bfq.weight=8:0_default",
             ),
             (
                 r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0}]}}"#,

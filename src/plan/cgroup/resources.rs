@@ -192,6 +192,10 @@ fn controller_of(file: &str, version: Version) -> String {
     }
 }
 
+/// Files of cgroup2 that hold no limit: who writes to them moves, stops or kills processes, in place of the commands
+/// for it. A container that begins frozen never ends to begin.
+const COMMANDS: [&str; 5] = ["cgroup.freeze", "cgroup.kill", "cgroup.procs", "cgroup.threads", "cgroup.type"];
+
 /// [`linux.resources.unified`]: files of cgroup2 as they are, known to us or not.
 ///
 /// [`linux.resources.unified`]: https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#unified
@@ -202,6 +206,10 @@ fn plan_unified(unified: &HashMap<String, String>, planner: &mut Planner) {
         let pointer = format!("/unified/{}", key.replace('~', "~0").replace('/', "~1"));
         if key.contains(['/', '\0']) || !key.contains('.') || key.starts_with('.') {
             planner.error(&pointer, format!("{key:?} is not the name of a cgroup v2 file"));
+            continue;
+        }
+        if COMMANDS.contains(&key.as_str()) {
+            planner.error(&pointer, "is no limit, but moves, stops or kills processes");
             continue;
         }
         let controller = controller_of(key, Version::V2);
@@ -303,6 +311,7 @@ pub(super) mod tests {
             (r#"{"unified":{"memory.high":"1"}}"#, "!/unified/memory.high", "memory.high=1"),
             (r#"{"unified":{"cgroup.max.depth":"3"}}"#, "!/unified/cgroup.max.depth", "cgroup.max.depth=3"),
             (r#"{"unified":{"nonsense.max":"1"}}"#, "!/unified/nonsense.max", "!/unified/nonsense.max"),
+            (r#"{"unified":{"cgroup.procs":"1"}}"#, "!/unified/cgroup.procs", "!/unified/cgroup.procs"),
             (r#"{"unified":{"../x.y":"1"}}"#, "!/unified/..~1x.y", "!/unified/..~1x.y"),
         ]);
         let (writes, _) = planned(r#"{"unified":{"io.max":"8:0 rbps=1","hugetlb.1GB.max":"0"}}"#, &v2());

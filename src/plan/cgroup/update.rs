@@ -40,6 +40,10 @@ pub fn merge(base: &LinuxResources, given: &LinuxResources) -> LinuxResources {
             swappiness set_swappiness never, disable_oom_killer set_disable_oom_killer never,
             use_hierarchy set_use_hierarchy never, check_before_update set_check_before_update never,
             kernel_tcp set_kernel_tcp zero);
+        if given.limit() == Some(-1) && given.swap().is_none_or(|swap| swap == 0) {
+            // There is nothing left that the sum could be above; and a later update must not find the old one.
+            memory.set_swap(Some(-1));
+        }
         all.set_memory(Some(memory));
     }
     if let Some(given) = given.cpu() {
@@ -116,8 +120,11 @@ pub fn plan_update(
         given.set_memory(Some(complete_memory(base.memory().unwrap_or_default(), *memory, file, faults)));
     }
     if let Some(cpu) = given.cpu() {
-        let cpu = complete_cpu(base.cpu().clone().unwrap_or_default(), cpu.clone());
+        let cpu = complete_cpu(base.cpu().clone().unwrap_or_default(), cpu.clone(), file, faults);
         given.set_cpu(Some(cpu));
+    }
+    if let (Some(base), Some(block_io)) = (base.block_io(), given.block_io_mut()) {
+        complete_weights(base, block_io);
     }
     let mut resources = plan_resources(&given, layout, file, "", faults);
     let mut devices_before = None;
@@ -162,7 +169,22 @@ fn complete_memory(base: LinuxMemory, mut given: LinuxMemory, file: &'static str
 }
 
 /// The kernel refuses shares for an idle cgroup, and forgets them; systemd forgets the period when there is no quota.
-fn complete_cpu(base: LinuxCpu, mut given: LinuxCpu) -> LinuxCpu {
+fn complete_cpu(base: LinuxCpu, mut given: LinuxCpu, file: &'static str, faults: &mut Faults) -> LinuxCpu {
+    let limit = |quota: Option<i64>| quota.and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota != 0);
+    let mut error = |pointer: &str, reason: String| {
+        faults.errors.push(Fault { file, pointer: pointer.into(), reason });
+    };
+    match (limit(given.quota()), given.burst()) {
+        (Some(quota), None) if base.burst().is_some_and(|burst| burst > quota) => {
+            let burst = base.burst().unwrap_or_default();
+            error("/cpu/quota", format!("{quota} is below the burst, {burst}: give that too"));
+        }
+        (None, Some(burst)) if given.quota() != Some(-1) && limit(base.quota()).is_some_and(|quota| burst > quota) => {
+            let quota = base.quota().unwrap_or_default();
+            error("/cpu/burst", format!("{burst} is above the quota, {quota}: give that too"));
+        }
+        _ => {}
+    }
     if given.quota().is_some_and(|quota| quota != 0) && given.period().is_none_or(|period| period == 0) {
         given.set_period(base.period());
     }
@@ -173,6 +195,14 @@ fn complete_cpu(base: LinuxCpu, mut given: LinuxCpu) -> LinuxCpu {
         given.set_shares(base.shares());
     }
     given
+}
+
+/// BFQ forgets the weights of single devices when it is given the weight of all: they are written again behind it.
+fn complete_weights(base: &LinuxBlockIo, given: &mut LinuxBlockIo) {
+    if given.weight().is_some_and(|weight| weight != 0) {
+        let of_device = |one: &oci_spec::runtime::LinuxWeightDevice| (one.major(), one.minor());
+        given.set_weight_device(merge_lists(base.weight_device(), given.weight_device(), of_device));
+    }
 }
 
 impl DevicePlan {
@@ -265,6 +295,18 @@ mod tests {
                 "cpu.cfs_period_us=200000 cpu.cfs_quota_us=5000",
                 "cpu.max=5000_200000",
             ),
+            (
+                r#"{"blockIO":{"weight":10,"weightDevice":[{"major":8,"minor":0,"weight":20},{"major":8,"minor":1,"weight":30}]}}"#,
+                r#"{"blockIO":{"weight":50,"weightDevice":[{"major":8,"minor":0,"weight":60}]}}"#,
+                "blkio.weight=50 blkio.weight_device=8:1_30 blkio.weight_device=8:0_60",
+                "io.bfq.weight=50 io.bfq.weight=8:1_30 io.bfq.weight=8:0_60",
+            ),
+            (
+                r#"{"blockIO":{"weight":10,"weightDevice":[{"major":8,"minor":0,"weight":20}]}}"#,
+                r#"{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1}]}}"#,
+                "blkio.throttle.read_bps_device=8:0_1",
+                "io.max=8:0_rbps=1",
+            ),
             (swapping, r#"{"memory":{"limit":0,"swap":0},"cpu":{"shares":0,"cpus":""}}"#, "", ""),
         ] {
             assert_eq!(planned(base, given, &v1()), on_v1, "{base} {given}");
@@ -272,6 +314,24 @@ mod tests {
         }
         assert!(planned(swapping, r#"{"memory":{"limit":16384}}"#, &v2()).starts_with("!/memory/limit"));
         assert!(planned("{}", r#"{"memory":{"swap":4096}}"#, &v2()).starts_with("!/memory/swap"));
+        let bursting = r#"{"cpu":{"quota":5000,"burst":4000}}"#;
+        for (given, expected) in [
+            (r#"{"cpu":{"quota":3999}}"#, "!/cpu/quota"),
+            (r#"{"cpu":{"burst":5001}}"#, "!/cpu/burst"),
+            (r#"{"cpu":{"quota":3999,"burst":0}}"#, "cpu.max.burst=0"),
+            (r#"{"cpu":{"quota":-1,"burst":5001}}"#, "cpu.max.burst=5001"),
+            (r#"{"cpu":{"quota":-1}}"#, "cpu.max=max"),
+        ] {
+            assert!(planned(bursting, given, &v2()).starts_with(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_taken_away_is_forgotten_with_its_sum() {
+        let swapping = of(r#"{"memory":{"limit":4096,"swap":8192}}"#);
+        let updated = merge(&LinuxResources::default(), &of(r#"{"memory":{"limit":-1}}"#));
+        let updated = merge(&updated, &of(r#"{"memory":{"limit":16384}}"#));
+        assert_eq!(merge(&swapping, &updated), of(r#"{"memory":{"limit":16384,"swap":-1}}"#));
     }
 
     #[test]
