@@ -227,7 +227,9 @@ fn a_terminal_goes_with_a_listener() {
         let socket = ConsoleSocket::bind(&second);
         let flags = ["exec", "--detach", "--tty", "--console-socket", socket.path.to_str().unwrap()];
         container.call(&[&flags[..], &[&container.id, "sh", "-c", "tty; sleep 1000"]].concat()).ok();
-        socket.receive().0.until("/dev/pts/");
+        // It lives on: its end would interrupt the first one's `read`, which begins anew then, without what it had.
+        let mut of_exec = socket.receive().0;
+        of_exec.until("/dev/pts/");
         terminal.type_in("typed\n");
         terminal.until("<typed>");
     }

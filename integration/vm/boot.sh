@@ -53,7 +53,7 @@ case $kernel in
             rt.disk=/dev/ubdb rt.line=ttyS0 lsm=landlock,yama,apparmor $common 4>&1 > "$log" 2>&1 < /dev/null \
             || echo $? > "$scratch/ended"; } | show ;;
     *)
-        [ -f "$dir/vmlinuz-$kernel" ] || { echo "boot.sh: no kernel $kernel: integration/vm/kernel.sh" >&2; exit 2; }
+        [ -f "$dir/vmlinuz-$kernel" ] && [ -f "$dir/first-root" ] || { echo "boot.sh: no kernel $kernel: integration/vm/kernel.sh" >&2; exit 2; }
         qemu=$dir/qemu
         # Emulation, as KVM is often not to be had; with what a guest of seconds needs.
         { timeout --kill-after=5 "$timeout" "$qemu/usr/lib64/ld-linux-x86-64.so.2" --library-path "$qemu/usr/lib/x86_64-linux-gnu" \
@@ -62,9 +62,9 @@ case $kernel in
             -nodefaults -no-user-config -display none -no-reboot -serial stdio -serial file:"$log" -device virtio-rng-pci \
             -drive file="$dir/rootfs.img",file.locking=off,format=raw,if=none,id=root,snapshot=on,cache=unsafe -device nvme,serial=1,drive=root \
             -drive file="$files",file.locking=off,format=raw,if=none,id=files,readonly=on -device nvme,serial=2,drive=files \
-            -kernel "$dir/vmlinuz-$kernel" \
-            -append "root=/dev/nvme0n1 rootfstype=ext4 console=ttyS1 mitigations=off random.trust_cpu=on nokaslr
-                no_timer_check tsc=reliable audit=0 rt.disk=/dev/nvme1n1 rt.line=ttyS0 lsm=landlock,yama,apparmor $common" \
+            -kernel "$dir/vmlinuz-$kernel" -initrd "$dir/first-root" \
+            -append "console=ttyS1 mitigations=off random.trust_cpu=on nokaslr
+                no_timer_check tsc=reliable rt.disk=LABEL=project rt.line=ttyS0 lsm=landlock,yama,apparmor $common" \
             < /dev/null || echo $? > "$scratch/ended"; } | show ;;
 esac
 [ ! -s "$scratch/ended" ] || ended=$(cat "$scratch/ended")

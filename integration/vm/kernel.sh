@@ -16,7 +16,17 @@ if [ ! -d "$dir/qemu" ]; then
         trixie "$dir/qemu.new" "deb [signed-by=$keyring] $mirror trixie main"
     mv "$dir/qemu.new" "$dir/qemu"
 fi
-# No initramfs: what the guest boots from is built into this kernel.
+# The two disks come in any order (the kernel looks at both at once) and are told apart by their labels, which the kernel
+# itself cannot read: a first root of one program does. What it needs is built into these kernels.
+"$here/../need.sh" busybox-static
+first=$(mktemp -d)
+trap 'rm -rf "$first"' EXIT
+mkdir "$first/bin" "$first/dev" "$first/proc" "$first/disk"
+cp "$(command -v busybox)" "$first/bin/busybox"
+install -m 755 "$here/guest/first-root" "$first/init"
+(cd "$first" && find . | busybox cpio -o -H newc 2>/dev/null) > "$dir/first-root.new"
+mv "$dir/first-root.new" "$dir/first-root"
+
 if [ ! -d "$dir/modules-$version" ]; then
     apt_of "$suite" apt-get update
     package=$(apt_of "$suite" apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)

@@ -40,11 +40,20 @@ if [ "$mode" = managers ]; then
     exit $code
 fi
 
+# tmpfs can map ids since Linux 6.3; what a guest has on its disk is thrown away as well.
+case $(uname -r) in 5.*|6.[012].*) TMPDIR=/var/tmp ;; esac
 case $mode in
     v2) ;;
     # systemd mounts /tmp without devices.
     systemd) export RT_MODE=systemd; mount -o remount,dev,suid /tmp ;;
-    rootless*) export RT_MODE=rootless ;;
+    # Profiles that the user's containers can have, and he cannot load: those that integration/security/apparmor.rs names.
+    rootless*)
+        export RT_MODE=rootless RT_APPARMOR=
+        for name in program privileges config exec proc other; do
+            rules="file, capability, network, mount, umount, pivot_root, signal, ptrace, unix, userns, deny /denied w,"
+            printf 'profile rt-test-%s flags=(attach_disconnected,mediate_deleted) { %s }\n' $name "$rules" |
+                apparmor_parser --replace --skip-cache 2>/dev/null && RT_APPARMOR="$RT_APPARMOR $name"
+        done ;;
     # The policy knows a runtime by the label of its file, and lets it handle files of containers, not just any.
     selinux*)
         TMPDIR=/var/lib/rt-tests
@@ -73,7 +82,7 @@ run() {
         rootless-bare) as_user sh "$here/integration/vm/guest/suite.sh" bare "$@" ;;
         # A service of the user's own systemd: its cgroup is his. The tests go into a leaf of it, and hand it on.
         rootless) as_user systemd-run --user --quiet --pipe --wait --property=Delegate=yes \
-            --setenv=RUNTIME --setenv=RT_CONTAINED --setenv=RT_SKIP_LOG --setenv=RT_BUSYBOX --setenv=RT_MODE --setenv=TMPDIR \
+            --setenv=RUNTIME --setenv=RT_CONTAINED --setenv=RT_SKIP_LOG --setenv=RT_BUSYBOX --setenv=RT_MODE --setenv=RT_APPARMOR --setenv=TMPDIR \
             sh "$here/integration/vm/guest/suite.sh" delegated "$@" ;;
     esac
 }
