@@ -11,9 +11,14 @@ use serde_json::json;
 use crate::harness::runtime::outcome;
 use crate::harness::{Bundle, Container, Mode, Outcome, mode, runtime};
 
-/// `verb` of a container, on a kernel that does not know `call`.
-fn without(call: &str, mut command: Command) -> Outcome {
-    let program = filter(call);
+/// `command` on a kernel that does not know `call`.
+fn without(call: &str, command: Command) -> Outcome {
+    refusing(call, nix::libc::ENOSYS, command)
+}
+
+/// `command` below a filter that refuses `call` with that error.
+fn refusing(call: &str, errno: i32, mut command: Command) -> Outcome {
+    let program = filter(call, errno);
     #[allow(unsafe_code)]
     // SAFETY: between fork and exec it makes one system call, on memory that was prepared before.
     unsafe {
@@ -23,11 +28,11 @@ fn without(call: &str, mut command: Command) -> Outcome {
     outcome(command)
 }
 
-/// BPF that answers one call with ENOSYS.
-fn filter(call: &str) -> Vec<nix::libc::sock_filter> {
+/// BPF that answers one call with an error.
+fn filter(call: &str, errno: i32) -> Vec<nix::libc::sock_filter> {
     let mut filter = ScmpFilterContext::new(ScmpAction::Allow).unwrap();
     let call = ScmpSyscall::from_name(call).unwrap();
-    filter.add_rule(ScmpAction::Errno(nix::libc::ENOSYS), call).unwrap();
+    filter.add_rule(ScmpAction::Errno(errno), call).unwrap();
     let mut file = tempfile::tempfile().unwrap();
     filter.export_bpf(&file).unwrap();
     file.rewind().unwrap();
@@ -66,30 +71,47 @@ fn single(bundle: Bundle) -> Bundle {
     bundle.set("/linux/uidMappings", own.clone()).set("/linux/gidMappings", own).without_mount("/dev/pts")
 }
 
-fn run_without(call: &str) -> (Container, Outcome) {
+fn run_without(call: &str, errno: i32) -> (Container, Outcome) {
     let container = Container::new(single(Bundle::args(&["echo", "ran"])));
-    let outcome = without(call, container.verb("run", &[]));
+    let outcome = refusing(call, errno, container.verb("run", &[]));
     (container, outcome)
 }
+
+/// What rt cannot do without.
+const NEEDED: &[&str] = &[
+    "clone3",
+    "openat2",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "mount_setattr",
+    "close_range",
+    "execveat",
+];
 
 /// What cannot be done without the call is not done: the error names it, and nothing is left.
 #[test]
 fn a_call_that_is_needed_is_named() {
     only_rt!();
-    for call in [
-        "clone3",
-        "openat2",
-        "open_tree",
-        "move_mount",
-        "fsopen",
-        "fsconfig",
-        "fsmount",
-        "mount_setattr",
-        "close_range",
-        "execveat",
-    ] {
-        let (container, outcome) = run_without(call);
+    for call in NEEDED {
+        let (container, outcome) = run_without(call, nix::libc::ENOSYS);
         outcome.refused_with(&["(ENOSYS)", &format!("rt needs {call} of Linux ")]);
+        container.assert_nothing_left();
+    }
+}
+
+/// Container engines of before 2021 refuse what they do not know with EPERM: that is no lack of privilege, and said so.
+#[test]
+fn a_call_that_a_filter_refuses_is_named() {
+    only_rt!();
+    for call in NEEDED {
+        // To whoever has no privilege outside of the container the kernel itself says so to some of them.
+        let is_told = mode() != Mode::Rootless || !["move_mount", "fsopen", "fsmount"].contains(call);
+        let (container, outcome) = run_without(call, nix::libc::EPERM);
+        let why = format!("rt needs {call}, which a filter around it refuses");
+        outcome.refused_with(&["(EPERM)", if is_told { &why } else { "" }]);
         container.assert_nothing_left();
     }
 }
@@ -101,7 +123,9 @@ fn other_calls_have_a_fallback() {
         if call == "memfd_create" && mode() == Mode::Rootless {
             continue; // without privilege the copy in memory is the one protection of the binary that there is
         }
-        assert_eq!(run_without(call).1.ok().stdout, "ran\n", "{call}");
+        for errno in [nix::libc::ENOSYS, nix::libc::EPERM] {
+            assert_eq!(run_without(call, errno).1.ok().stdout, "ran\n", "{call} {errno}");
+        }
     }
 }
 
@@ -110,10 +134,12 @@ fn other_calls_have_a_fallback() {
 fn exec_works_without_the_mount_calls() {
     let container = Container::new(single(Bundle::sleeping()));
     container.launch();
-    for call in ["open_tree", "mount_setattr", "fsopen", "move_mount", "openat2"] {
-        let mut command = container.command();
-        command.args(["exec", &container.id, "echo", "ran"]);
-        assert_eq!(without(call, command).ok().stdout, "ran\n", "{call}");
+    for call in ["open_tree", "mount_setattr", "fsopen", "move_mount", "openat2", "faccessat2", "keyctl"] {
+        for errno in [nix::libc::ENOSYS, nix::libc::EPERM] {
+            let mut command = container.command();
+            command.args(["exec", &container.id, "echo", "ran"]);
+            assert_eq!(refusing(call, errno, command).ok().stdout, "ran\n", "{call} {errno}");
+        }
     }
 }
 
@@ -144,5 +170,32 @@ fn an_old_kernel_is_refused() {
     command.args(["--uname-2.6", "--"]).arg(&runtime().path).arg("--root").arg(container.root());
     command.arg("run").arg("--bundle").arg(container.bundle.dir.path()).arg(&container.id);
     outcome(command).refused_with(&["this is Linux 2.6: rt needs Linux 5.12"]);
+    container.assert_nothing_left();
+}
+
+/// "No space left on device" is what the kernel says where there may be no more namespaces.
+#[test]
+fn a_limit_of_namespaces_is_named() {
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]).without("/linux/cgroupsPath"));
+    let script = "echo 0 > /proc/sys/user/max_uts_namespaces; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(&runtime().path);
+    command.arg("--root").arg(container.root()).arg("run").arg("--bundle").arg(container.bundle.dir.path());
+    command.arg(&container.id);
+    outcome(command).refused_with(&["no more namespaces here", "/proc/sys/user/max_", "(ENOSPC)"]);
+    container.assert_nothing_left();
+}
+
+/// Ids of its own for a mount of a file system that can have none, on this kernel or at all.
+#[test]
+fn a_file_system_that_cannot_map_ids_is_named() {
+    only_rt!();
+    if mode() == Mode::Rootless {
+        skip!("a user cannot give a mount ids of its own");
+    }
+    let bundle = Bundle::args(&["true"]).user_namespace(100_000).bind("/proc/sys", "/mnt", &["bind", "idmap"]);
+    let container = Container::new(bundle);
+    container.run().refused_with(&["/mnt (idmap)", "its file system cannot map ids on this kernel", "(EINVAL)"]);
     container.assert_nothing_left();
 }

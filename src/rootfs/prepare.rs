@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context;
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, FsType, TMPFS_MAGIC, fstatfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -107,8 +108,30 @@ fn prepare_bind<'a>(
     // The tree was taken from the runtime's mount namespace, where it may be shared with the host.
     let slave = Propagation { kind: PropagationKind::Slave, recursive: true };
     attributes::apply(tree.as_fd(), mount, bind.recursive, userns, Some(slave))
+        .map_err(|errno| explain_idmap(errno, mount, tree.as_fd()))
         .with_context(|| format!("set the attributes of {}", bind.source.to_string_lossy()))?;
     Ok(Some(tree))
+}
+
+/// File systems that can map ids, and since which Linux, where it is not the first that maps any.
+const IDMAPPED: &[(FsType, &str, &str)] = &[
+    (FsType(libc::BTRFS_SUPER_MAGIC), "btrfs", "5.15"),
+    (TMPFS_MAGIC, "tmpfs", "6.3"),
+    (FsType(0x00c3_6400), "ceph", "6.7"),
+    (FUSE_SUPER_MAGIC, "fuse", "6.12"),
+];
+
+/// The kernel's "invalid argument" for ids that a file system cannot map.
+fn explain_idmap(errno: Errno, mount: &MountPlan, tree: BorrowedFd<'_>) -> anyhow::Error {
+    if errno != Errno::EINVAL || mount.idmap.is_none() {
+        return errno.into();
+    }
+    let magic = fstatfs(tree).map(|status| status.filesystem_type());
+    let known = IDMAPPED.iter().find(|(known, ..)| magic == Ok(*known));
+    anyhow::Error::from(errno).context(match known {
+        Some((_, name, since)) => format!("{name} can map ids since Linux {since}"),
+        None => "its file system cannot map ids on this kernel".to_owned(),
+    })
 }
 
 fn open_user_namespace(source: &IdmapSource) -> anyhow::Result<OwnedFd> {

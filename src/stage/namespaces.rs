@@ -157,8 +157,22 @@ fn explain_by(errno: Errno, flags: CloneFlags, links: &Path) -> anyhow::Error {
         (Errno::EINVAL, Some((name, since))) => {
             error.context(format!("this kernel has no {name} namespaces: rt needs Linux {since}, built with them"))
         }
+        (Errno::ENOSPC, _) => error.context("no more namespaces here: see /proc/sys/user/max_*_namespaces"),
+        (Errno::EACCES, _) if flags.contains(CloneFlags::CLONE_NEWUSER) => {
+            error.context("a security module forbids user namespaces to the caller")
+        }
+        (Errno::EPERM, _) if flags.contains(CloneFlags::CLONE_NEWUSER) && is_zero(Path::new(USERNS_CLONE)) => {
+            error.context(format!("{USERNS_CLONE} is 0: only root may make user namespaces"))
+        }
         _ => error,
     }
+}
+
+/// Debian's switch.
+const USERNS_CLONE: &str = "/proc/sys/kernel/unprivileged_userns_clone";
+
+fn is_zero(file: &Path) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|text| text.trim() == "0")
 }
 
 /// Flag, link below /proc/PID/ns, first kernel.
@@ -223,6 +237,8 @@ mod tests {
             "this kernel has no time namespaces: rt needs Linux 5.6, built with them: EINVAL: Invalid argument";
         assert_eq!(text(Errno::EINVAL, all), wanted);
         assert_eq!(text(Errno::EINVAL, all - CLONE_NEWTIME), "EINVAL: Invalid argument");
-        assert_eq!(text(Errno::EPERM, all), "EPERM: Operation not permitted");
+        assert_eq!(text(Errno::EPERM, all - CloneFlags::CLONE_NEWUSER), "EPERM: Operation not permitted");
+        let wanted = "a security module forbids user namespaces to the caller: EACCES: Permission denied";
+        assert_eq!(text(Errno::EACCES, all), wanted);
     }
 }

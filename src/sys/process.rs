@@ -118,11 +118,11 @@ pub fn close_from_except(first: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errn
 
 /// `long syscall(long number, ...);` — <https://man7.org/linux/man-pages/man2/syscall.2.html>
 ///
-/// Whether the kernel, or a filter, does not know the call. Only for calls that refuse -1 in all their arguments.
-pub fn is_refused(number: libc::c_long) -> bool {
+/// What the kernel, or a filter, says to the call. Only for calls that refuse -1 in all their arguments.
+pub fn refusal(number: libc::c_long) -> Option<Errno> {
     // SAFETY: -1 is no descriptor, no address, no size and no set of flags that any of these calls takes.
     let result = unsafe { libc::syscall(number, -1_i64, -1_i64, -1_i64, -1_i64, -1_i64, -1_i64) };
-    Errno::result(result) == Err(Errno::ENOSYS)
+    Errno::result(result).err()
 }
 
 /// `int execveat(int dirfd, const char *pathname, char *const argv[], char *const envp[], int flags);` with
