@@ -1,36 +1,49 @@
 //! "`apparmorProfile` specifies the name of the AppArmor profile for the process."
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Bundle, Container};
+use crate::harness::{Bundle, Container, Mode, mode};
 
 /// A profile in the kernel that allows everything but writes to /denied; it is taken out with the value.
+///
+/// A user cannot load any: the guest has loaded what these tests need, and says so by `RT_APPARMOR`.
 struct Profile {
     name: String,
-    text: tempfile::NamedTempFile,
+    text: Option<tempfile::NamedTempFile>,
 }
+
+const RULES: &str =
+    "file, capability, network, mount, umount, pivot_root, signal, ptrace, unix, userns, deny /denied w,";
 
 impl Profile {
     /// Nothing where the kernel has no AppArmor, or the caller may not load profiles.
     fn load(name: &str) -> Option<Self> {
+        Self::load_with(name, "")
+    }
+
+    /// With one more flag.
+    fn load_with(name: &str, flag: &str) -> Option<Self> {
+        if mode() == Mode::Rootless {
+            let is_there = std::env::var("RT_APPARMOR").is_ok_and(|names| names.split(' ').any(|known| known == name));
+            return is_there.then(|| Self { name: format!("rt-test-{name}"), text: None });
+        }
         if !Path::new("/sys/kernel/security/apparmor/.replace").exists() {
             return None;
         }
         let name = format!("rt-test-{name}-{}", std::process::id());
         let text = tempfile::NamedTempFile::new().unwrap();
-        let rules =
-            "file, capability, network, mount, umount, pivot_root, signal, ptrace, unix, userns, deny /denied w,";
-        std::fs::write(&text, format!("profile {name} flags=(attach_disconnected,mediate_deleted) {{ {rules} }}"))
-            .unwrap();
-        let profile = Self { name, text };
+        let flags = format!("attach_disconnected,mediate_deleted{flag}");
+        std::fs::write(&text, format!("profile \"{name}\" flags=({flags}) {{ {RULES} }}")).unwrap();
+        let profile = Self { name, text: Some(text) };
         profile.parser("--replace").then_some(profile)
     }
 
     fn parser(&self, action: &str) -> bool {
-        let done = Command::new("apparmor_parser").args([action, "--skip-cache"]).arg(self.text.path()).status();
+        let Some(text) = &self.text else { return true };
+        let done = Command::new("apparmor_parser").args([action, "--skip-cache"]).arg(text.path()).status();
         done.is_ok_and(|status| status.success())
     }
 
@@ -100,6 +113,40 @@ fn a_missing_profile_is_refused() {
     assert_eq!(container.status(), "running");
 }
 
+/// Names that the kernel takes as they are: with a space, a stack of two, and the one that is no profile.
+#[test]
+fn a_name_is_whatever_the_kernel_knows() {
+    let (Some(spaced), Some(other)) = (Profile::load("a name"), Profile::load("other")) else {
+        skip!("no AppArmor here, or no right to load a profile")
+    };
+    let stack = format!("{}//&{}", spaced.name, other.name);
+    for (name, wanted) in [
+        (&spaced.name, spaced.enforced() + "refused\n"),
+        (&stack, format!("{stack} (enforce)\nrefused\n")),
+        (&"unconfined".to_owned(), "unconfined\nwritten\n".to_owned()),
+        (&String::new(), "unconfined\nwritten\n".to_owned()),
+    ] {
+        let container = Container::new(Bundle::sh(TOUCH).set("/process/apparmorProfile", json!(name)));
+        assert_eq!(container.run().ok().stdout, wanted, "{name}");
+    }
+    for name in [format!("{}//&rt-no-such-profile", other.name), format!("{}\n", other.name) + "x", "x".repeat(5000)] {
+        let container = Container::new(Bundle::sh(TOUCH).set("/process/apparmorProfile", json!(name)));
+        let refused = container.run().refused_with(&["apparmor", "ENOENT"]);
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:#?}");
+        container.assert_nothing_left();
+    }
+}
+
+/// A profile in complain mode is on the program, and forbids nothing.
+#[test]
+fn a_profile_that_complains_is_on_the_program() {
+    let Some(profile) = Profile::load_with("complain", ",complain") else {
+        skip!("no AppArmor here, or no right to load a profile")
+    };
+    let bundle = Bundle::sh("cat /proc/self/attr/current").set("/process/apparmorProfile", json!(profile.name));
+    assert_eq!(Container::new(bundle).run().ok().stdout, format!("{} (complain)\n", profile.name));
+}
+
 /// Where the kernel has no AppArmor, the error says so: a profile that is asked for is never ignored.
 #[test]
 fn without_apparmor_a_profile_is_refused() {
@@ -131,4 +178,21 @@ fn a_false_proc_does_not_take_the_profile_away() {
     }
     only_rt!(); // the others may refuse such an image
     assert_eq!(container.status(), "running");
+    // exec the same: it has its own /proc, and the container's is no procfs at all.
+    let busy = container.call(&[
+        "exec",
+        "--detach",
+        "--pid-file",
+        pid_file(&container).to_str().unwrap(),
+        &container.id,
+        "sleep",
+        "1000",
+    ]);
+    busy.ok();
+    let pid = std::fs::read_to_string(pid_file(&container)).unwrap();
+    assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/attr/current")).unwrap(), profile.enforced());
+}
+
+fn pid_file(container: &Container) -> PathBuf {
+    container.bundle.beside("exec.pid")
 }

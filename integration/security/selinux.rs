@@ -7,6 +7,8 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::harness::program::compile;
+use crate::harness::runtime::eventually;
 use crate::harness::{Bundle, Container};
 
 const PROCESS: &str = "system_u:system_r:container_t:s0:c1,c2";
@@ -41,7 +43,7 @@ fn labelled(script: &str) -> Bundle {
 }
 
 fn printed(container: &Container) -> String {
-    std::fs::read_to_string(container.bundle.rootfs("/out")).unwrap().trim_end_matches('\0').to_owned()
+    std::fs::read_to_string(container.bundle.rootfs("/out")).unwrap_or_default().trim_end_matches('\0').to_owned()
 }
 
 const SHOW: &str = "cat /proc/self/attr/current > /out";
@@ -74,6 +76,21 @@ fn exec_has_the_label_of_the_config_or_its_own() {
     }
 }
 
+/// The session keyring is the program's: with the runtime's own label it could not even look at it.
+#[test]
+fn the_session_keyring_has_the_label_of_the_program() {
+    need_selinux!();
+    let bundle = labelled("/keyring; exec sleep 1000");
+    compile("integration/security/keyring.c", &bundle.rootfs("/keyring"));
+    let done = Command::new("chcon").arg(FILES).arg(bundle.rootfs("/keyring")).status();
+    assert!(done.unwrap().success(), "chcon");
+    let container = Container::new(bundle);
+    container.launch();
+    eventually("the program has looked", || printed(&container) == PROCESS.to_owned() + "\n");
+    container.exec_sh("exec > /out 2>&1; echo exec; /keyring").ok();
+    assert_eq!(printed(&container), format!("exec\n{PROCESS}\n"));
+}
+
 /// What is enforced is refused, and what is only watched is not.
 #[test]
 fn the_policy_is_enforced_or_not() {
@@ -98,6 +115,21 @@ fn a_bad_label_is_refused() {
     let container = Container::new(labelled("echo ran").set("/linux/mountLabel", json!("nonsense")));
     container.create().refused_with(&["nonsense"]);
     container.assert_nothing_left();
+
+    let container = Container::new(labelled("exec sleep 1000"));
+    container.launch();
+    let exec = ["exec", "--process-label", bad, &container.id, "sh", "-c", "echo ran > /out"];
+    container.call(&exec).refused_with(&[bad]);
+    assert_eq!((printed(&container).as_str(), container.status().as_str()), ("", "running"));
+}
+
+/// As files and /proc/PID/attr have it.
+#[test]
+fn a_line_feed_at_the_end_of_a_label_does_not_count() {
+    need_selinux!();
+    let container = Container::new(labelled(SHOW).set("/process/selinuxLabel", json!(format!("{PROCESS}\n"))));
+    container.run().ok();
+    assert_eq!(printed(&container), PROCESS);
 }
 
 /// Without SELinux a label is refused, even one that AppArmor would understand as a command.
@@ -112,6 +144,9 @@ fn without_selinux_a_label_is_refused() {
         container.run().refused_with(&["selinux", "SELinux is not enabled"]);
         container.assert_nothing_left();
     }
+    let container = Container::new(Bundle::args(&["true"]).set("/linux/mountLabel", json!(FILES)));
+    container.run().refused_with(&["/mounts/", "SELinux is not enabled", "/linux/mountLabel"]);
+    container.assert_nothing_left();
 }
 
 /// The label of a mount is on everything in it; categories have commas, which no other option has.
@@ -119,11 +154,33 @@ fn without_selinux_a_label_is_refused() {
 fn the_mount_label_is_on_the_mounts() {
     need_selinux!();
     let bundle = labelled("exec sleep 1000").mount("tmpfs", "tmpfs", "/mnt", &["size=1m", "mode=700"]);
+    let bundle = bundle.without_mount("/dev/mqueue").mount("mqueue", "mqueue", "/dev/mqueue", &["ro"]);
+    let bundle = bundle.set("/linux/maskedPaths", json!(["/sys/firmware"]));
     let container = Container::new(bundle);
     container.launch();
-    for place in ["/mnt", "/dev/shm", "/dev/mqueue", "/dev", "/dev/null"] {
+    for place in ["/mnt", "/dev/shm", "/dev/mqueue", "/dev", "/dev/null", "/dev/pts", "/sys/firmware"] {
         assert_eq!(label_of(&container, place), FILES, "{place}");
     }
+    // The kernel's own keep theirs.
+    for place in ["/proc", "/sys"] {
+        assert_ne!(label_of(&container, place), FILES, "{place}");
+    }
+    assert_eq!(container.exec_sh("ls /sys/firmware /dev/shm > /out; echo $? >> /out").code, 0);
+    assert!(printed(&container).ends_with("\n0\n"), "{}", printed(&container));
+}
+
+/// A mount that says its label itself has that one.
+#[test]
+fn a_mount_may_have_a_label_of_its_own() {
+    need_selinux!();
+    let own = "system_u:object_r:container_file_t:s0:c3";
+    let bundle = labelled("exec sleep 1000");
+    let bundle = bundle.mount("tmpfs", "tmpfs", "/mnt", &[&format!("context={own}")]);
+    let container = Container::new(bundle);
+    only_rt!(); // the others give both to the kernel, which refuses them
+    container.launch();
+    assert_eq!(label_of(&container, "/mnt"), own);
+    assert_eq!(label_of(&container, "/dev/shm"), FILES);
 }
 
 /// crun's annotation, as podman sets it: only the root of the mount is labelled, the rest can be labelled by others.

@@ -7,6 +7,7 @@ use crate::plan::process::ProcessPlan;
 /// Since Linux 5.8; attr/exec belongs to whichever module is first.
 const APPARMOR: &str = "thread-self/attr/apparmor/exec";
 const SELINUX: &str = "thread-self/attr/exec";
+const SELINUX_KEYS: &str = "thread-self/attr/keycreate";
 
 /// Writes the labels through a verified /proc (CVE-2019-16884 and its kin: a container that puts its own file there
 /// would run unconfined), of which `read` and `write` take a path. After no_new_privs is fine, before seccomp.
@@ -28,15 +29,41 @@ pub fn apply_labels(
             })
             .with_context(|| format!("apparmor profile {profile:?} (/process/apparmorProfile)"))?;
     }
-    if let Some(label) = &plan.selinux_label {
-        // Else another module would take the label for a command of its own.
-        let filesystems = read("filesystems").context("read /proc/filesystems")?;
-        if !String::from_utf8_lossy(&filesystems).split_whitespace().any(|word| word == "selinuxfs") {
-            bail!("selinux label {label:?} (/process/selinuxLabel): SELinux is not enabled on this machine");
-        }
-        set(SELINUX, label).with_context(|| format!("selinux label {label:?} (/process/selinuxLabel)"))?;
+    apply_selinux(SELINUX, plan, read, write)
+}
+
+/// Labels the keys that are made from here on until the next execve: the session keyring is the program's, which may
+/// have no right to those of the runtime. `read` and `write` as above.
+///
+/// # Errors
+/// When the kernel has no SELinux or no such label.
+pub fn apply_key_label(
+    plan: &ProcessPlan,
+    read: impl Fn(&str) -> Result<Vec<u8>>,
+    write: impl Fn(&str, &[u8]) -> Result<()>,
+) -> Result<()> {
+    apply_selinux(SELINUX_KEYS, plan, read, write)
+}
+
+fn apply_selinux(
+    path: &str,
+    plan: &ProcessPlan,
+    read: impl Fn(&str) -> Result<Vec<u8>>,
+    write: impl Fn(&str, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let Some(label) = &plan.selinux_label else { return Ok(()) };
+    // Else another module would take the label for a command of its own.
+    let filesystems = read("filesystems").context("read /proc/filesystems")?;
+    if !is_selinux_in(&String::from_utf8_lossy(&filesystems)) {
+        bail!("selinux label {label:?} (/process/selinuxLabel): SELinux is not enabled on this machine");
     }
-    Ok(())
+    write(path, label.as_bytes())
+        .with_context(|| format!("write `/proc/{path}`"))
+        .with_context(|| format!("selinux label {label:?} (/process/selinuxLabel)"))
+}
+
+fn is_selinux_in(filesystems: &str) -> bool {
+    filesystems.split_whitespace().any(|word| word == "selinuxfs")
 }
 
 #[cfg(test)]
@@ -99,6 +126,14 @@ mod tests {
         apply(&kernel, serde_json::json!({"apparmorProfile": "box", "selinuxLabel": "u:r:t:s0"})).expect("written");
         let pair = |path: &str, text: &str| (path.to_string(), text.to_string());
         assert_eq!(*kernel.written.borrow(), [pair(APPARMOR, "exec box"), pair(SELINUX, "u:r:t:s0")]);
+    }
+
+    #[test]
+    fn keys_have_the_label_of_the_program() {
+        let kernel = kernel(false, true);
+        let plan = plan_of(serde_json::json!({"selinuxLabel": "u:r:t:s0\n", "apparmorProfile": "box"}));
+        apply_key_label(&plan, |path| kernel.read(path), |path, bytes| kernel.write(path, bytes)).expect("written");
+        assert_eq!(*kernel.written.borrow(), [(SELINUX_KEYS.to_owned(), "u:r:t:s0".to_owned())]);
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn mount_at_once(
 ) -> nix::Result<()> {
     let mut data = Vec::new();
     let mut flags = mount_flags(plan.attributes.set | plan.recursive_attributes.set);
-    if plan.readonly_last || filesystem.copy_up {
+    if is_written_first(plan, filesystem) {
         flags -= MsFlags::MS_RDONLY;
     }
     let mut add = |key: &CStr, value: Option<&CStr>| {
@@ -175,7 +175,11 @@ fn make(plan: &MountPlan, filesystem: &FilesystemPlan, mode: Option<&CStr>) -> a
     for option in filesystem.options.iter().filter(|option| !is_volume(option)) {
         match context.set(&option.key, value_of(option)) {
             Err(Errno::EINVAL) if option.if_known => {}
-            result => result.map_err(|errno| say(&context, errno)).with_context(|| format!("option {option}"))?,
+            result => {
+                let explained =
+                    result.map_err(|errno| say(&context, errno)).map_err(|error| explain_label(error, option));
+                explained.with_context(|| format!("option {option}"))?;
+            }
         }
     }
     if let Some(mode) = mode {
@@ -183,10 +187,19 @@ fn make(plan: &MountPlan, filesystem: &FilesystemPlan, mode: Option<&CStr>) -> a
     }
     context.create().map_err(|errno| say(&context, errno))?;
     let mut set = plan.attributes.set | plan.recursive_attributes.set;
-    if plan.readonly_last || filesystem.copy_up {
+    if is_written_first(plan, filesystem) {
         set &= !attribute::RDONLY;
     }
     context.mount(set).map_err(|errno| say(&context, errno))
+}
+
+/// Without SELinux no file system knows its options.
+fn explain_label(error: anyhow::Error, option: &SuperblockOption) -> anyhow::Error {
+    let has_selinux = || std::fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("selinuxfs"));
+    if option.is_label() && !has_selinux() {
+        return error.context("SELinux is not enabled on this machine (/linux/mountLabel)");
+    }
+    error
 }
 
 /// The errno, and what the filesystem has to say about it.
@@ -197,6 +210,11 @@ pub(super) fn say(context: &FsContext, errno: Errno) -> anyhow::Error {
     }
 }
 
+/// Whether a read-only mount cannot begin as one: something is put into it, or its label.
+fn is_written_first(plan: &MountPlan, filesystem: &FilesystemPlan) -> bool {
+    plan.readonly_last || filesystem.copy_up || filesystem.label_by_xattr.is_some()
+}
+
 /// What can only be done once the mount is there.
 fn finish(mount: BorrowedFd<'_>, plan: &MountPlan, filesystem: &FilesystemPlan) -> anyhow::Result<()> {
     if let Some(label) = &filesystem.label_by_xattr {
@@ -205,7 +223,7 @@ fn finish(mount: BorrowedFd<'_>, plan: &MountPlan, filesystem: &FilesystemPlan) 
         xattr::set(directory.as_fd(), c"security.selinux", label.to_bytes()).context("label it")?;
     }
     let is_readonly = (plan.attributes.set | plan.recursive_attributes.set) & attribute::RDONLY != 0;
-    if filesystem.copy_up && is_readonly && !plan.readonly_last {
+    if is_written_first(plan, filesystem) && is_readonly && !plan.readonly_last {
         let set = attribute::RDONLY;
         attributes::set_attributes(mount, Attributes { set, clear: 0 }).context("make it read-only")?;
     }

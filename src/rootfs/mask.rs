@@ -9,7 +9,7 @@ use nix::sys::stat::{SFlag, fstat, makedev};
 use super::prepare::HOST;
 use super::resolve::{self, Symlinks};
 use super::{Root, attributes, device};
-use crate::plan::rootfs::{Attributes, RootfsPlan, attribute};
+use crate::plan::rootfs::{Attributes, RootfsPlan, SuperblockOption, attribute};
 use crate::sys::mount::{AT_EMPTY_PATH, AT_RECURSIVE, FsContext, OPEN_TREE_CLONE, move_mount, open_tree};
 
 /// A clone of the host's null device, after a look at what it is (CVE-2025-31133): nothing of the image is used.
@@ -76,7 +76,7 @@ impl Root {
             }
             let cover = match &mut directory {
                 Some(cover) => cover,
-                none => none.insert(Cover::new(empty_directory().with_context(object)?)),
+                none => none.insert(Cover::new(empty_directory(plan.mask_label.as_ref()).with_context(object)?)),
             };
             cover.place(target.as_fd()).with_context(object)?;
         }
@@ -123,8 +123,12 @@ fn cover_by_readonly_self(target: BorrowedFd<'_>) -> nix::Result<()> {
     move_mount(tree.as_fd(), target)
 }
 
-fn empty_directory() -> anyhow::Result<OwnedFd> {
+/// With the label of the container's mounts, or it would not even be seen that it is empty.
+fn empty_directory(label: Option<&SuperblockOption>) -> anyhow::Result<OwnedFd> {
     let tmpfs = FsContext::open(c"tmpfs")?;
+    if let Some(SuperblockOption { key, value, .. }) = label {
+        tmpfs.set(key, value.as_deref()).with_context(|| format!("label it {value:?} (/linux/mountLabel)"))?;
+    }
     tmpfs.set(c"mode", Some(c"755"))?;
     tmpfs.set(c"nr_blocks", Some(c"1"))?;
     tmpfs.set(c"nr_inodes", Some(c"1"))?;

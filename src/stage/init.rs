@@ -16,7 +16,6 @@ use super::settings::Settings;
 use super::sync::{Channel, Message};
 use super::{failure, gate, hooks};
 use crate::cgroup::{Cgroup, CgroupPaths};
-use crate::confine::credentials;
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::rootfs::{Console, MountContext, Prepared, ProcFs, Root, apply_sysctl};
@@ -174,7 +173,7 @@ impl Init<'_> {
 
     fn set_loopback_up(&mut self) -> anyhow::Result<()> {
         if self.plan.namespaces.network.is_new() {
-            net::loopback_up().context("set the loopback device up")?;
+            net::loopback_up().context("set the loopback device up, which takes CAP_NET_ADMIN")?;
         }
         Ok(())
     }
@@ -269,7 +268,7 @@ impl Init<'_> {
 
     fn limit(&mut self) -> anyhow::Result<()> {
         if self.settings.new_keyring {
-            credentials::apply_session_keyring(&self.settings.id)?;
+            privileges::take_keyring(self.plan.process.as_ref(), self.procfs.as_ref(), &self.settings.id)?;
         }
         self.plan.process.as_ref().map_or(Ok(()), privileges::limit)
     }

@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::sync::{Channel, Message};
 use super::{failure, init};
 use crate::cgroup::{self, CgroupPaths, JoinFds};
-use crate::confine::{credentials, limits};
+use crate::confine::limits;
 use crate::host::Host;
 use crate::plan::namespaces::NamespacePlan;
 use crate::plan::process::ProcessPlan;
@@ -306,7 +306,7 @@ impl<'a> Join<'a> {
 
     fn limit(&mut self) -> anyhow::Result<()> {
         if self.settings.new_keyring {
-            credentials::apply_session_keyring(&self.settings.id)?;
+            privileges::take_keyring(Some(self.process), self.procfs.as_ref(), &self.settings.id)?;
         }
         privileges::limit(self.process)
     }

@@ -12,10 +12,10 @@ use nix::unistd::Uid;
 use super::listener::Loader;
 use super::settings::Settings;
 use crate::confine::credentials::{
-    Groups, drop_bounding, regain_effective, restrict_effective, set_capabilities, set_ids, set_no_new_privileges,
-    set_umask,
+    Groups, apply_session_keyring, drop_bounding, regain_effective, restrict_effective, set_capabilities, set_ids,
+    set_no_new_privileges, set_umask,
 };
-use crate::confine::labels::apply_labels;
+use crate::confine::labels::{apply_key_label, apply_labels};
 use crate::confine::{cwd, executable, home, limits};
 use crate::plan::process::ProcessPlan;
 use crate::rootfs::ProcFs;
@@ -24,6 +24,14 @@ use crate::sys::{fd, process as kernel};
 /// The labels that its program will have.
 pub fn label(process: &ProcessPlan, procfs: &ProcFs) -> anyhow::Result<()> {
     apply_labels(process, |path| Ok(procfs.read(path)?), |path, bytes| Ok(procfs.write(path, bytes)?))
+}
+
+/// A session keyring of its own, with the label of its program.
+pub fn take_keyring(process: Option<&ProcessPlan>, procfs: Option<&ProcFs>, id: &str) -> anyhow::Result<()> {
+    if let (Some(process), Some(procfs)) = (process, procfs) {
+        apply_key_label(process, |path| Ok(procfs.read(path)?), |path, bytes| Ok(procfs.write(path, bytes)?))?;
+    }
+    apply_session_keyring(id)
 }
 
 /// Limits that the process takes for itself.

@@ -113,11 +113,17 @@ pub fn plan_process(process: &Process, _host: &Host, pointer: &str, faults: &mut
         exec_cpus_initial: scheduling::plan_cpus(affinity.and_then(|a| a.initial().as_deref())),
         exec_cpus_final: scheduling::plan_cpus(affinity.and_then(|a| a.cpu_affinity_final().as_deref())),
         apparmor_profile: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
-        selinux_label: process.selinux_label().clone().filter(|label| !label.is_empty()),
+        selinux_label: plan_selinux_label(process),
         personality: None,
         memory_policy: None,
         keep_groups: false,
     }
+}
+
+/// The kernel does not count a line feed at its end, with which /proc/PID/attr and files have it.
+fn plan_selinux_label(process: &Process) -> Option<String> {
+    let label = process.selinux_label().as_deref().unwrap_or_default().trim_end_matches('\n');
+    (!label.is_empty()).then(|| label.to_owned())
 }
 
 fn plan_args(process: &Process, pointer: &str, faults: &mut Faults) -> Vec<CString> {

@@ -11,10 +11,12 @@ mod paths;
 mod sysctl;
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::path::PathBuf;
 
 pub use devices::{DeviceKind, DevicePlan, DevicesPlan};
 pub use idmap::IdmapSource;
+use mount::LABEL_KEYS;
 pub use mount::{Attributes, BindPlan, FilesystemPlan, MountKind, MountPlan, Propagation, SuperblockOption};
 // `rt features` prints a constant text; a test of it compares it with the table.
 #[cfg(test)]
@@ -45,6 +47,8 @@ pub struct RootfsPlan {
     pub propagation: Option<Propagation>,
     /// Cannot be read by the container.
     pub masked_paths: Vec<PathBuf>,
+    /// How what covers a directory is labelled.
+    pub mask_label: Option<SuperblockOption>,
     /// Cannot be written by the container.
     pub readonly_paths: Vec<PathBuf>,
     /// The root's own mount becomes read-only.
@@ -72,6 +76,7 @@ pub fn plan_rootfs(spec: &Spec, host: &Host, namespaces: &NamespacePlan, faults:
     let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| !label.is_empty());
     let label_key = oci.annotations().as_ref().and_then(|list| list.get("run.oci.mount_context_type"));
     let label_key = plan_label_key(label_key.map(String::as_str), faults);
+    let mask_label = label.map(|label| plan_label(label_key, label));
     let context =
         mounts::Context { bundle: &spec.bundle, host, namespaces, label: label.map(|label| (label_key, label)) };
     let mounts = mounts::plan_mounts(oci.mounts().as_deref().unwrap_or_default(), &context, faults);
@@ -97,17 +102,21 @@ pub fn plan_rootfs(spec: &Spec, host: &Host, namespaces: &NamespacePlan, faults:
         devices,
         propagation: propagation.filter(|_| own_mount_namespace),
         masked_paths: plan_paths(masked, "maskedPaths", faults),
+        mask_label,
         readonly_paths: plan_paths(readonly_list, "readonlyPaths", faults),
         readonly,
     }
 }
 
+fn plan_label(key: &str, label: &str) -> SuperblockOption {
+    SuperblockOption { key: CString::new(key).unwrap_or_default(), value: CString::new(label).ok(), if_known: false }
+}
+
 /// crun's annotation: which of the four context options takes mountLabel.
 fn plan_label_key(asked: Option<&str>, faults: &mut Faults) -> &'static str {
-    const KEYS: &[&str] = &["context", "fscontext", "defcontext", "rootcontext"];
     let asked = asked.unwrap_or("context");
-    KEYS.iter().find(|key| **key == asked).copied().unwrap_or_else(|| {
-        let reason = format!("\"{asked}\" is not one of {}", KEYS.join(", "));
+    LABEL_KEYS.iter().find(|key| **key == asked).copied().unwrap_or_else(|| {
+        let reason = format!("\"{asked}\" is not one of {}", LABEL_KEYS.join(", "));
         faults.error("/annotations/run.oci.mount_context_type", reason);
         "context"
     })

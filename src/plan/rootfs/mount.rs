@@ -93,6 +93,16 @@ pub struct SuperblockOption {
     pub if_known: bool,
 }
 
+impl SuperblockOption {
+    /// Whether it is one of SELinux's four.
+    pub fn is_label(&self) -> bool {
+        LABEL_KEYS.iter().any(|key| key.as_bytes() == self.key.as_bytes())
+    }
+}
+
+/// The options by which SELinux labels a file system.
+pub const LABEL_KEYS: &[&str] = &["context", "fscontext", "defcontext", "rootcontext"];
+
 /// `MOUNT_ATTR_*` to set, and to clear first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes {

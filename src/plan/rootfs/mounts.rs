@@ -186,13 +186,13 @@ fn plan_filesystem(
     if let Some((key, label)) = context.label
         && !is(c"proc")
         && !is(c"sysfs")
+        // One of its own says more.
+        && !options.iter().any(SuperblockOption::is_label)
     {
-        let value = CString::new(label).ok();
-        match value {
+        let option = super::plan_label(key, label);
+        match option.value {
             Some(value) if is(c"mqueue") => label_by_xattr = Some(value),
-            value => {
-                options.push(SuperblockOption { key: CString::new(key).unwrap_or_default(), value, if_known: false })
-            }
+            _ => options.push(option),
         }
     }
     // Every devpts mount is a new instance since Linux 4.7.
