@@ -2,7 +2,8 @@
 //!
 //! The whole suite runs without privilege as well (`make test-vm MODE=rootless`); here is what only such a caller meets.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -47,13 +48,32 @@ fn groups_with_a_single_id_are_refused() {
     container.assert_nothing_left();
 }
 
-/// Ids that nobody has given the caller: newuidmap's own words, and nothing left.
+/// Ids that nobody has given the caller: newuidmap's own words, where it has them from, and nothing left.
 #[test]
 fn foreign_ids_are_refused() {
     need_rootless!();
     let map = json!([{ "containerID": 0, "hostID": 5000, "size": 10 }]);
     let container = Container::new(Bundle::args(&["true"]).set("/linux/uidMappings", map));
-    container.run().refused_with(&["newuidmap", "not allowed"]);
+    let refused = container.run().refused_with(&["newuidmap", "not allowed"]);
+    container.assert_nothing_left();
+    only_rt!();
+    assert!(refused.stderr.contains("/etc/subuid") && refused.stderr.lines().count() == 1, "{refused:#?}");
+}
+
+/// Whatever the helper says becomes one line.
+#[test]
+fn a_newuidmap_that_fails_is_quoted_in_one_line() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]));
+    program::script(
+        &container.bundle.beside("newuidmap"),
+        "#!/bin/sh\necho 'newuidmap: one' >&2; echo two >&2; exit 3",
+        0o755,
+    );
+    let mut command = container.verb("run", &[]);
+    command.env("PATH", container.bundle.dir.path());
+    outcome(command).refused_with(&["newuidmap: one; two (exit status: 3)"]);
     container.assert_nothing_left();
 }
 
@@ -90,6 +110,48 @@ fn the_state_is_in_the_runtime_directory() {
         assert!(made, "{}", place.display());
     }
     container.assert_nothing_left();
+}
+
+/// "All paths set in these environment variables must be absolute. If an implementation encounters a relative path in any
+/// of these variables it should consider the path invalid and ignore it": or `start` from elsewhere would find nothing.
+#[test]
+fn a_relative_runtime_directory_is_none() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::sleeping());
+    for home in ["relative", "..", ""] {
+        let call = |words: &[&str]| {
+            let mut command = Command::new(&runtime().path);
+            command.env("XDG_RUNTIME_DIR", home).current_dir(container.home.path()).args(words).arg(&container.id);
+            outcome(command)
+        };
+        call(&["create", "--bundle", container.bundle.dir.path().to_str().unwrap()]).ok();
+        assert!(mode().state_home().join("rt").join(&container.id).is_dir(), "{home}");
+        call(&["delete", "--force"]).ok();
+        assert!(!container.home.path().join("relative").exists());
+    }
+    container.assert_nothing_left();
+}
+
+/// A place of somebody else's: the error says how to name another one, unless the caller has named it himself.
+#[test]
+fn state_where_the_caller_may_not_write_is_refused() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]));
+    let run = |command: &mut Command| {
+        command.args(["run", "--bundle"]).arg(container.bundle.dir.path()).arg(&container.id);
+        let mut owned = Command::new(command.get_program());
+        owned.args(command.get_args()).env("XDG_RUNTIME_DIR", "/etc");
+        outcome(owned)
+    };
+    run(&mut Command::new(&runtime().path)).refused_with(&[
+        "create /etc/rt (--root DIR",
+        "XDG_RUNTIME_DIR",
+        "(EACCES)",
+    ]);
+    let refused = run(Command::new(&runtime().path).args(["--root", "/etc/rt"])).refused_with(&["create /etc/rt:"]);
+    assert!(!refused.stderr.contains("--root"), "{refused:#?}");
 }
 
 /// Somebody who has never logged in has no such directory: said in one line, which names the way out.
@@ -132,8 +194,10 @@ fn a_limit_without_a_cgroup_is_refused() {
         skip!("a cgroup was delegated");
     }
     let container = Container::new(Bundle::args(&["true"]).set("/linux/resources/pids/limit", json!(10)));
-    container.run().refused();
+    let refused = container.run().refused();
     container.assert_nothing_left();
+    only_rt!();
+    assert!(refused.stderr.contains("need a cgroup that was delegated to the caller"), "{refused:#?}");
 }
 
 /// What only root can do is said in one line, not by what the kernel says of it.
@@ -171,6 +235,97 @@ fn without_a_cgroup_the_pid_namespace_holds_the_processes() {
     container.until_output("heard");
 }
 
+/// What needs a cgroup is refused where there is none, and the container lives on; all else works.
+#[test]
+fn a_container_without_a_cgroup_has_all_other_verbs() {
+    only_rt!();
+    let container = Container::new(Bundle::sleeping().without("/linux/cgroupsPath").without_mount("/sys/fs/cgroup"));
+    let call = |words: &[&str]| {
+        let mut command = container.command();
+        command.args(["--cgroup-manager", "disabled"]).args(words);
+        outcome(command)
+    };
+    let bundle = container.bundle.dir.path().to_str().unwrap();
+    let mut create = container.command();
+    create.args(["--cgroup-manager", "disabled", "create", "--bundle", bundle, &container.id]);
+    assert_eq!(wait(create.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), "create"), 0);
+    container.start().ok();
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert_eq!(std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap(), own);
+    assert_eq!(call(&["exec", &container.id, "echo", "ran"]).ok().stdout, "ran\n");
+    for (verb, words) in [("pause", &[][..]), ("resume", &[]), ("update", &["--pids-limit", "10"])] {
+        let line = [&[verb][..], words, &[&container.id]].concat();
+        call(&line).refused_with(&[if verb == "resume" { "not paused" } else { "no cgroup of its own" }]);
+    }
+    assert_eq!(container.status(), "running");
+    call(&["kill", &container.id, "KILL"]).ok();
+    container.until("stopped");
+    call(&["delete", &container.id]).ok();
+    container.assert_nothing_left();
+}
+
+/// An id that the user namespace does not have is more than an "invalid argument".
+#[test]
+fn exec_as_an_unmapped_user_says_so() {
+    only_rt!();
+    let container = Container::new(Bundle::sleeping().user_namespace(100_000));
+    container.launch();
+    for (flags, step) in [
+        (["--user", "70000"], "set user 70000: this user namespace does not map it"),
+        (["--user", "0:70000"], "set group 70000: this user namespace does not map it"),
+        (["--additional-gids", "70000"], "set additional groups [70000]"),
+    ] {
+        container.call(&[&["exec"][..], &flags, &[&container.id, "true"]].concat()).refused_with(&[step, "not map"]);
+    }
+    assert_eq!(container.status(), "running");
+}
+
+/// `rt` with cgroups that nobody can write, as in a container.
+fn with_readonly_cgroups(container: &Container, words: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    let script = "for point in $(cut -d' ' -f5 /proc/self/mountinfo | grep ^/sys/fs/cgroup); do \
+        mount -o remount,bind,ro $point || exit 99; done; exec \"$@\"";
+    command.args(["--mount", "sh", "-c", script, "sh"]).args(words).arg(&runtime().path);
+    command.arg("--root").arg(container.root());
+    command
+}
+
+/// No cgroup at all where there is none to be written, if the caller has no privilege or says so.
+#[test]
+fn without_a_writable_cgroup_there_is_none() {
+    only_rt!();
+    need_cgroupfs!();
+    if mode() == Mode::Rootless {
+        skip!("it takes root to make cgroups read-only: RT_MODE=rootless without a cgroup shows the same");
+    }
+    let bundle = Bundle::sh("echo ran").without("/linux/cgroupsPath").without_mount("/sys/fs/cgroup");
+    let container = Container::new(bundle.user_namespace(100_000));
+    let run = |words: &[&str], flags: &[&str]| {
+        let mut command = with_readonly_cgroups(&container, words);
+        command.args(flags).args(["run", "--bundle"]).arg(container.bundle.dir.path()).arg(&container.id);
+        outcome(command)
+    };
+    run(&[], &[]).refused_with(&["mkdir ", "(EROFS)"]);
+    assert_eq!(run(&[], &["--rootless=true"]).ok().stdout, "ran\n");
+    // Root of a container that is not privileged: nothing but a user with another number.
+    let unprivileged = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+    assert_eq!(run(&unprivileged, &[]).ok().stdout, "ran\n");
+    run(&unprivileged, &["--rootless=false"]).refused_with(&["mkdir ", "(EROFS)"]);
+    container.assert_nothing_left();
+}
+
+/// A user who says to be root gets what root would: the cgroup must be made.
+#[test]
+fn a_user_who_denies_it_is_refused_a_cgroup_of_roots() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]).without("/linux/cgroupsPath"));
+    let mut command = container.command();
+    command.args(["--rootless=false", "run", "--bundle"]).arg(container.bundle.dir.path()).arg(&container.id);
+    outcome(command).refused_with(&["mkdir /sys/fs/cgroup", "(EACCES)"]);
+    container.assert_nothing_left();
+}
+
 /// `--rootless` overrules what rt finds out: root's container goes where a user's would, a user's where root's would.
 #[test]
 fn the_flag_says_who_the_caller_is() {
@@ -205,14 +360,13 @@ fn inside_a_user_namespace_of_the_caller() {
     container.assert_nothing_left();
 }
 
-/// A bundle whose program is rt, in a user namespace with these capabilities.
-fn nested(capabilities: &[&str]) -> Bundle {
-    let script = "export XDG_RUNTIME_DIR=/run; cd /bundle && /bin/rt spec --rootless && \
+/// A bundle whose program is rt, in a user namespace, as this user with these capabilities.
+fn nested(uid: u32, capabilities: &[&str]) -> Bundle {
+    let script = "export XDG_RUNTIME_DIR=/state; cd /bundle && /bin/rt spec --rootless && \
         sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"id\"/' config.json && \
-        /bin/rt run inner && ls /run/rt";
+        /bin/rt run inner && ls /state/rt";
     let bundle = Bundle::sh(script).user_namespace(100_000).set("/process/noNewPrivileges", json!(false));
-    // The kernel shows a new proc only to those who see the whole of theirs.
-    let bundle = bundle.capabilities(capabilities).without("/linux/maskedPaths").without("/linux/readonlyPaths");
+    let bundle = bundle.set("/process/user", json!({ "uid": uid, "gid": uid })).capabilities(capabilities);
     let inner = bundle.rootfs("/bundle/rootfs");
     std::fs::create_dir_all(&inner).unwrap();
     let copied = Command::new("cp").arg("-a").arg(bundle.rootfs("/bin")).arg(&inner).status();
@@ -221,23 +375,44 @@ fn nested(capabilities: &[&str]) -> Bundle {
         std::fs::create_dir(inner.join(name)).unwrap();
     }
     program::copy(&runtime().path, &bundle.rootfs("/bin/rt"));
+    let state = json!({ "type": "tmpfs", "source": "tmpfs", "destination": "/state", "options": ["mode=777"] });
+    std::fs::set_permissions(bundle.rootfs("/bundle"), Permissions::from_mode(0o777)).unwrap();
     if mode() != Mode::Rootless {
         let done = Command::new("chown").args(["-R", "100000:100000"]).arg(bundle.rootfs("/bundle")).status();
         assert!(done.unwrap().success());
     }
-    bundle
+    bundle.push("/mounts", state)
 }
+
+/// The kernel shows a new proc only to those who see the whole of theirs.
+fn unmasked(bundle: Bundle) -> Bundle {
+    bundle.without("/linux/maskedPaths").without("/linux/readonlyPaths")
+}
+
+const MOST: &[&str] =
+    &["CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETPCAP"];
 
 /// A container that runs containers: rt inside rt.
 #[test]
 fn inside_another_container() {
     only_rt!();
-    let most =
-        ["CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETPCAP"];
     // Without CAP_SETFCAP the kernel lets nobody map his root again.
-    let refused = Container::new(nested(&most)).run().refused();
-    assert!(refused.stderr.contains("CAP_SETFCAP"), "{refused:#?}");
-    let output = Container::new(nested(&[&most[..], &["CAP_SETFCAP"]].concat())).run().ok().stdout;
-    assert!(output.starts_with("uid=0"), "{output}");
-    assert_eq!(output.lines().count(), 1, "the inner container has left its state: {output}");
+    for capabilities in [MOST, &[]] {
+        let refused = Container::new(unmasked(nested(0, capabilities))).run().refused();
+        assert!(refused.stderr.contains("CAP_SETFCAP"), "{refused:#?}");
+    }
+    for (uid, capabilities) in [(0, &[MOST, &["CAP_SETFCAP"]].concat()[..]), (0, &["CAP_SETFCAP"]), (1000, &[])] {
+        let output = Container::new(unmasked(nested(uid, capabilities))).run().ok().stdout;
+        assert!(output.starts_with("uid=0"), "{uid} {capabilities:?}: {output}");
+        assert_eq!(output.lines().count(), 1, "the inner container has left its state: {output}");
+    }
+}
+
+/// With masked paths outside, a proc of its own would show more than the container may see: said in words.
+#[test]
+fn inside_a_container_with_masked_paths_proc_is_refused() {
+    only_rt!();
+    let refused = Container::new(nested(0, &[MOST, &["CAP_SETFCAP"]].concat())).run().refused();
+    let why = "mount \"proc\" on /proc (/mounts/0): a new one may show no more than what is mounted here";
+    assert!(refused.stderr.contains(why) && refused.stderr.lines().count() == 1, "{refused:#?}");
 }

@@ -197,7 +197,7 @@ impl Cgroup {
             let has = |name: &str| controllers.split(',').any(|c| c == name);
             let new = match self.make_directory(directory, has("cpuset")) {
                 Err(errno) if plan.optional && is_denied(errno) => continue,
-                result => result.with_context(|| format!("mkdir {}", directory.display()))?,
+                result => result.with_context(|| mkdir_step(directory, plan))?,
             };
             self.paths.v1.push((controllers.clone(), directory.clone()));
             if !new {
@@ -216,7 +216,7 @@ impl Cgroup {
         if let (Some(directory), Some(unified)) = (&plan.paths.v2, &plan.unified) {
             let new = match self.make_directory(directory, false) {
                 Err(errno) if plan.optional && is_denied(errno) => return Ok(()),
-                result => result.with_context(|| format!("mkdir {}", directory.display()))?,
+                result => result.with_context(|| mkdir_step(directory, plan))?,
             };
             // Below a threaded cgroup no process can be started.
             if plan.optional && !controllers::takes_processes(directory) {
@@ -265,6 +265,16 @@ impl Cgroup {
         }
         Err(Errno::ENOENT)
     }
+}
+
+/// For a caller without privilege: what it was needed for.
+fn mkdir_step(directory: &Path, plan: &CgroupPlan) -> String {
+    let why = match (plan.rootless, plan.resources.writes.is_empty()) {
+        (false, _) => "",
+        (true, false) => " (the limits of /linux/resources need a cgroup that was delegated to the caller)",
+        (true, true) => " (/linux/cgroupsPath needs a cgroup that was delegated to the caller)",
+    };
+    format!("mkdir {}{why}", directory.display())
 }
 
 fn is_denied(errno: Errno) -> bool {

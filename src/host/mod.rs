@@ -45,16 +45,19 @@ impl Host {
         }
         let in_user_namespace = !is_initial_map(&cgroup::read_file("/proc/self/uid_map")?);
         let euid = nix::unistd::geteuid().as_raw();
-        Ok(Host {
+        let capabilities = crate::sys::process::effective_capabilities().context("capget")?;
+        let host = Host {
             kernel,
             euid,
             egid: nix::unistd::getegid().as_raw(),
-            capabilities: crate::sys::process::effective_capabilities().context("capget")?,
+            capabilities,
             in_user_namespace,
             rootless: euid != 0 || in_user_namespace,
             cgroup: cgroup::Layout::read()?,
             seccomp_receiver: std::env::var_os("RUN_OCI_SECCOMP_RECEIVER").map(PathBuf::from),
-        })
+        };
+        // Root of a container that is not privileged has no more power over cgroups than a user.
+        Ok(Host { rootless: host.rootless || !host.is_privileged(), ..host })
     }
 
     /// Whether the runtime has the capability with this number.
@@ -69,11 +72,12 @@ impl Host {
     }
 }
 
-/// Where the caller's files of this boot belong: `$XDG_RUNTIME_DIR`, or the directory that a login gives, where it is
+/// Where the caller's files of this boot belong: `$XDG_RUNTIME_DIR`, unless it is relative ("consider the path invalid
+/// and ignore it", says the XDG Base Directory Specification), or the directory that a login gives, where it is
 /// there and theirs. It outlives the variable: `su`, `sudo -u`, cron and setpriv drop that.
 pub fn runtime_directory() -> Option<PathBuf> {
-    let variable = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
-    variable.map(PathBuf::from).or_else(|| own_directory(Path::new("/run/user")))
+    let variable = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    variable.or_else(|| own_directory(Path::new("/run/user")))
 }
 
 fn own_directory(of_all: &Path) -> Option<PathBuf> {

@@ -1,7 +1,7 @@
 //! uid_map and gid_map of a new user namespace, written by RUNTIME.
 
 use std::fmt::Write;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
@@ -17,12 +17,14 @@ use crate::plan::namespaces::{IdMapping, NamespacePlan};
 /// # Errors
 /// What the kernel or the two programs refuse.
 pub fn write(pid: i32, plan: &NamespacePlan, host: &Host) -> anyhow::Result<()> {
+    let write_uid_map =
+        || write_map(pid, "uid_map", &plan.uid_mappings).map_err(|error| explain(error, &plan.uid_mappings, host));
     if is_privileged(host) {
-        write_map(pid, "uid_map", &plan.uid_mappings).map_err(|error| explain(error, &plan.uid_mappings, host))?;
+        write_uid_map()?;
         return write_map(pid, "gid_map", &plan.gid_mappings);
     }
     if is_only(&plan.uid_mappings, host.euid) {
-        write_map(pid, "uid_map", &plan.uid_mappings)?;
+        write_uid_map()?;
     } else {
         run_mapper("newuidmap", pid, &plan.uid_mappings)?;
     }
@@ -89,9 +91,18 @@ fn run_mapper(program: &str, pid: i32, mappings: &[IdMapping]) -> anyhow::Result
     }
     let output = command.output().with_context(|| format!("run {program} (Debian package uidmap)"))?;
     if !output.status.success() {
-        bail!("{program}: {} ({})", String::from_utf8_lossy(&output.stderr).trim(), output.status);
+        bail!("{}", refusal(program, &String::from_utf8_lossy(&output.stderr), output.status));
     }
     Ok(())
+}
+
+/// Its words, in one line that begins with its name, and where the ids come from.
+fn refusal(program: &str, said: &str, status: ExitStatus) -> String {
+    let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    let said = said.strip_prefix(&format!("{program}: ")).unwrap_or(&said);
+    let file = if program == "newuidmap" { "/etc/subuid" } else { "/etc/subgid" };
+    let hint = if said.contains("not allowed") { format!(": {file} says which ids a user has") } else { String::new() };
+    format!("{program}: {said} ({status}){hint}")
 }
 
 #[cfg(test)]
@@ -106,6 +117,17 @@ mod tests {
         assert!(!is_only(&[map(1001, 1)], 1000));
         assert!(!is_only(&[map(1000, 1), map(1001, 1)], 1000));
         assert!(!is_only(&[], 1000));
+    }
+
+    #[test]
+    fn what_newuidmap_says_becomes_one_line() {
+        let status = ExitStatus::default();
+        assert_eq!(
+            refusal("newuidmap", "newuidmap: uid range [0-1) -> [0-1) not allowed\n", status),
+            "newuidmap: uid range [0-1) -> [0-1) not allowed (exit status: 0): /etc/subuid says which ids a user has"
+        );
+        let said = refusal("newgidmap", "one\n\n  two\n", status);
+        assert_eq!(said, "newgidmap: one; two (exit status: 0)");
     }
 
     #[test]

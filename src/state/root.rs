@@ -46,6 +46,8 @@ pub struct StateRoot {
     path: PathBuf,
     /// Below $XDG_RUNTIME_DIR, what is not sticky may be cleaned away while it is in use.
     sticky: bool,
+    /// By `--root`.
+    is_chosen: bool,
 }
 
 impl StateRoot {
@@ -83,7 +85,7 @@ impl StateRoot {
             "--root {}: the root of the file system is no place for state",
             path.display()
         );
-        Ok(StateRoot { path, sticky })
+        Ok(StateRoot { path, sticky, is_chosen: root.is_some() })
     }
 
     /// Where a container's notify socket is, if it has one.
@@ -104,10 +106,10 @@ impl StateRoot {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.make().with_context(|| format!("create {}", self.path.display()))?;
+                    self.make().with_context(|| self.hint(&format!("create {}", self.path.display())))?;
                     continue;
                 }
-                Err(error) => return Err(error).with_context(step),
+                Err(error) => return Err(error).with_context(|| self.hint(&step())),
             }
             let container = match open(&path) {
                 Ok(directory) => Container { id: id.clone(), path: path.clone(), directory },
@@ -166,6 +168,15 @@ impl StateRoot {
         Ok(ids)
     }
 
+    /// The step, and the way out for whoever did not choose the place.
+    fn hint(&self, step: &str) -> String {
+        if self.is_chosen {
+            step.to_owned()
+        } else {
+            format!("{step} (--root DIR or XDG_RUNTIME_DIR is another place)")
+        }
+    }
+
     fn make(&self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
         if self.sticky {
@@ -205,7 +216,8 @@ mod tests {
         ];
         for (root, runtime_directory, is_root, expected) in cases {
             let found = StateRoot::of(root.map(Path::new), runtime_directory, is_root, "rt").ok();
-            let expected = expected.map(|(path, sticky)| StateRoot { path: path.into(), sticky });
+            let is_chosen = root.is_some();
+            let expected = expected.map(|(path, sticky)| StateRoot { path: path.into(), sticky, is_chosen });
             assert_eq!(found, expected, "{root:?} {runtime_directory:?} {is_root}");
         }
     }

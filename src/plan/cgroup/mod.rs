@@ -142,6 +142,8 @@ pub struct CgroupPlan {
     pub unified: Option<UnifiedPlan>,
     /// A hierarchy in which the caller may not make a directory is left out: rootless, with no limits asked.
     pub optional: bool,
+    /// The caller has no privilege, or says so.
+    pub rootless: bool,
     /// The host's uid that the cgroup2 directory is given to.
     pub owner: Option<u32>,
     /// The limits.
@@ -179,7 +181,7 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
     if let Driver::Systemd(manager) = driver {
         let scope = plan_scope(&spec.oci, id, manager, &resources.writes, faults);
         let (paths, unified) = plan_beside_systemd(&scope, &resources, host);
-        return CgroupPlan { driver, paths, unified, optional: false, owner, resources, scope: Some(scope) };
+        return CgroupPlan { driver, paths, unified, optional: false, rootless, owner, resources, scope: Some(scope) };
     }
     let place = plan_place(asked, id, faults);
     let directory = |mount: &Path, own: &Path| match &place {
@@ -201,7 +203,7 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
     });
     let optional = rootless && asked.is_none() && resources.writes.is_empty();
     let paths = CgroupPaths { v1, v2, unit: None };
-    CgroupPlan { driver, paths, unified, optional, owner, resources, scope: None }
+    CgroupPlan { driver, paths, unified, optional, rootless, owner, resources, scope: None }
 }
 
 /// What `rt` makes itself beside systemd: on v2 nothing; on v1, the same directory in the hierarchies of the controllers,
