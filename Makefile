@@ -46,6 +46,12 @@ test-vm: build ## The end-to-end tests in guests: cgroup v2, rootless, AppArmor,
 	@$(NEED) gcc libc6-dev libseccomp-dev e2fsprogs
 	@RUNTIME=$(RUNTIME) integration/vm/test.sh $(MODE)
 
+test-systemd-v1: build ## The end-to-end tests with --systemd-cgroup on cgroup v1 alone and on a hybrid tree; TEST as above
+	@$(NEED) gcc libc6-dev busybox-static iproute2 iptables procps uidmap util-linux systemd
+	@integration/criu.sh
+	RT_MODE=systemd CGROUP_VIEW=v1 RUNTIME=$(RUNTIME) integration/run.sh $(TEST)
+	RT_MODE=systemd CGROUP_VIEW=host RUNTIME=$(RUNTIME) integration/run.sh $(TEST)
+
 conformance: build ## The programs of a built runtime-tools, RUNTIME_TOOLS=DIR; VIEW=v1, v2 or selinux for one view
 	@$(NEED) busybox-static iproute2 procps util-linux gcc libc6-dev libseccomp-dev e2fsprogs
 	@RUNTIME=$(RUNTIME) RUNTIME_TOOLS=$(or $(RUNTIME_TOOLS),$(error RUNTIME_TOOLS=DIR: see docs/conformance.md)) integration/conformance/run.sh $(VIEW)
@@ -111,4 +117,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help manual seccomp-oracle build rootfs run examples unit integration spec-coverage test-vm conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help manual seccomp-oracle build rootfs run examples unit integration spec-coverage test-vm test-systemd-v1 conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean

@@ -10,5 +10,6 @@ mod others;
 mod ownership;
 mod path;
 mod threaded;
+mod units;
 mod update;
 mod weights;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::harness::terminal::ConsoleSocket;
-use crate::harness::{Bundle, Container, runtime};
+use crate::harness::{Bundle, Container, Mode, cgroups, mode, runtime};
 
 /// Counts, so that whoever comes back is known by where it goes on.
 const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo count $i; sleep 0.05; done";
@@ -73,7 +73,8 @@ impl Frozen {
         assert_eq!(self.container.cgroup_file("pids", "pids.max").as_deref(), Some("100"));
         let init = std::fs::read_to_string(format!("/proc/{}/cgroup", self.container.pid())).unwrap();
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
-        for (inside, ours) in init.lines().zip(own.lines()) {
+        let is_seen = |line: &&str| !line.starts_with("0::") || cgroups::hierarchies().iter().any(|h| h.v2);
+        for (inside, ours) in init.lines().zip(own.lines()).filter(|(line, _)| is_seen(line)) {
             assert_ne!(inside, ours, "it is not in the cgroup of whoever restored it");
         }
         let current = self.container.cgroup_file("pids", "pids.current").unwrap();
@@ -316,6 +317,33 @@ fn a_hierarchy_that_is_gone_does_not_stop_the_restore() {
     frozen.restore(&[]).ok();
     frozen.until_count(before + 2);
     frozen.assert_in_its_cgroups();
+}
+
+/// The container sees its own cgroup, as the root of its namespace and of its mounts: not that of who restored it. Under
+/// systemd it is the unit of then, with its limits.
+#[test]
+fn the_cgroup_is_seen_as_before() {
+    need_criu!();
+    need_cgroup!();
+    let bundle = Bundle::sh(COUNTER).limited().mount("cgroup", "cgroup", "/sys/fs/cgroup", &["ro"]);
+    let frozen = Frozen::new(bundle);
+    frozen.container.launch();
+    frozen.until_count(1);
+    let look = "cat /proc/1/cgroup; grep ' - cgroup' /proc/self/mountinfo | cut -d' ' -f4,5; cat /sys/fs/cgroup/pids.max \
+                /sys/fs/cgroup/pids/pids.max 2>/dev/null; true";
+    let before = frozen.container.exec_sh(look).ok().stdout;
+    assert!(before.lines().all(|line| line.ends_with(":/") || line.starts_with("/ ") || line == "100"), "{before}");
+    frozen.checkpoint(&[]).ok();
+    frozen.restore(&[]).ok();
+    assert_eq!(frozen.container.exec_sh(look).ok().stdout, before);
+    if mode() == Mode::Systemd {
+        let unit = format!("rt-{}.scope", frozen.container.id);
+        let tasks =
+            || Command::new("systemctl").args(["show", "-P", "TasksMax", "-P", "LoadState", &unit]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&tasks().stdout), "100\nloaded\n");
+        frozen.container.delete_force().ok();
+        assert!(String::from_utf8_lossy(&tasks().stdout).contains("not-found"));
+    }
 }
 
 /// Whom CRIU does not take into a cgroup, the runtime does: nobody is left in its own.

@@ -79,7 +79,8 @@ impl Cgroup {
     /// Names the unit that will be asked for, for the state: the runtime could be killed while systemd is at work.
     pub fn ask_for_unit(&mut self, plan: &CgroupPlan, description: String) {
         if let (Some(scope), Some(systemd)) = (&plan.scope, &self.systemd) {
-            self.paths.unit = Some(Unit::asked(scope, systemd.user_bus.clone(), description));
+            let unit = Some(Unit::asked(scope, systemd.user_bus.clone(), description));
+            self.paths = CgroupPaths { unit, ..plan.paths.clone() };
         }
     }
 
@@ -114,7 +115,8 @@ impl Cgroup {
         let mut directory = unit.directory.clone();
         self.paths.unit = Some(unit);
         if !matches!(layout, Layout::Unified(_)) {
-            return Ok(());
+            self.make_beside_unit(plan, pid)?;
+            return freeze::refuse_frozen(&self.paths);
         }
         self.paths.v2 = Some(directory.clone());
         if let Some(unified) = &plan.unified {
@@ -132,6 +134,86 @@ impl Cgroup {
         plan.owner.map_or(Ok(()), |owner| delegate::give(&directory, owner))?;
         // Its slice may be: init would never come to its next step.
         freeze::refuse_frozen(&self.paths)
+    }
+
+    /// In each hierarchy beside v2 the unit's directory, with init in it. systemd makes those of the controllers that it
+    /// knows, and before it has the unit it would remove them again as empty ones; the rest is left to us.
+    fn make_beside_unit(&mut self, plan: &CgroupPlan, pid: i32) -> anyhow::Result<()> {
+        let all = std::mem::take(&mut self.paths);
+        self.paths.unit = all.unit;
+        for (controllers, directory) in all.v1 {
+            let mut tries = TRIES;
+            let made = loop {
+                match self.make_beside(plan, &controllers, &directory, pid) {
+                    // It was empty for a moment, and systemd removes what is empty where no unit needs a controller.
+                    Err(error) if is_gone(&error) && tries > 0 => tries -= 1,
+                    result => break result?,
+                }
+            };
+            if made {
+                self.paths.v1.push((controllers, directory));
+            }
+        }
+        let (Some(directory), Some(unified)) = (all.v2, &plan.unified) else { return Ok(()) };
+        match self.make_directory(&directory, false) {
+            Err(errno) if plan.optional && is_denied(errno) => return Ok(()),
+            result => result.with_context(|| mkdir_step(&directory, plan))?,
+        };
+        controllers::enable(&directory, unified, &plan.resources)?;
+        unit::take_in(&directory, pid)?;
+        self.paths.v2 = Some(directory);
+        Ok(())
+    }
+
+    /// One directory of v1, with init in it; whether it was made.
+    fn make_beside(
+        &mut self,
+        plan: &CgroupPlan,
+        controllers: &str,
+        directory: &Path,
+        pid: i32,
+    ) -> anyhow::Result<bool> {
+        let has = |name: &str| controllers.split(',').any(|c| c == name);
+        match self.make_directory(directory, has("cpuset")) {
+            Err(errno) if plan.optional && is_denied(errno) => return Ok(false),
+            result => result.with_context(|| mkdir_step(directory, plan))?,
+        };
+        if has("cpuset") {
+            inherit_cpuset(directory)?;
+        }
+        if has("devices")
+            && let Some(plan) = &plan.resources.devices
+        {
+            self.device_lines_stand = devices::apply_lines(directory, plan)?;
+        }
+        unit::take_in(directory, pid)?;
+        Ok(true)
+    }
+
+    /// Makes the directories of a unit before it is there, for CRIU: it takes init into them itself, after the unit has
+    /// started, and only then makes the cgroup namespace.
+    ///
+    /// # Errors
+    /// The kernel's, or somebody is in them.
+    pub fn make_ahead(&mut self, plan: &CgroupPlan, layout: &Layout) -> anyhow::Result<()> {
+        let Some(scope) = &plan.scope else { return Ok(()) };
+        let mut paths = plan.paths.clone();
+        if let Layout::Unified(unified) = layout {
+            let directory = unified.mount.join(scope.directory());
+            paths.v2 = Some(scope.subgroup.iter().fold(directory, |directory, name| directory.join(name)));
+        }
+        for directory in paths.directories() {
+            let is_cpuset = paths.v1_directory("cpuset") == Some(directory);
+            let new = self.make_directory(directory, is_cpuset);
+            if !new.with_context(|| format!("mkdir {}", directory.display()))? {
+                check_unused(directory)?;
+            }
+            if is_cpuset {
+                inherit_cpuset(directory)?;
+            }
+        }
+        self.paths = paths;
+        Ok(())
     }
 
     /// Lets go of systemd: a clone has no business with it.
@@ -192,6 +274,7 @@ impl Cgroup {
         if let Some(scope) = &plan.scope {
             // Before there is anything to undo: whether systemd can be reached is known soon.
             self.systemd = Some(Systemd::open(scope.manager).with_context(|| start_of(scope))?);
+            return Ok(());
         }
         for (controllers, directory) in &plan.paths.v1 {
             let has = |name: &str| controllers.split(',').any(|c| c == name);
@@ -277,6 +360,10 @@ fn mkdir_step(directory: &Path, plan: &CgroupPlan) -> String {
     format!("mkdir {}{why}", directory.display())
 }
 
+fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.root_cause().downcast_ref(), Some(Errno::ENOENT | Errno::ENODEV))
+}
+
 fn is_denied(errno: Errno) -> bool {
     matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::ENOENT)
 }
@@ -291,7 +378,7 @@ pub fn refuse_used(plan: &CgroupPlan) -> anyhow::Result<Vec<PathBuf>> {
     for directory in plan.paths.directories() {
         match check_unused(directory) {
             Ok(()) => unused.push(directory.to_owned()),
-            Err(error) if matches!(error.root_cause().downcast_ref(), Some(Errno::ENOENT | Errno::ENODEV)) => {}
+            Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
         }
     }

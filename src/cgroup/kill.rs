@@ -31,6 +31,12 @@ pub fn pids(paths: &CgroupPaths) -> anyhow::Result<Vec<i32>> {
     Ok(found)
 }
 
+/// Whether a process is in the cgroup or below it.
+pub(super) fn is_used(directory: &Path) -> bool {
+    let mut pids = Vec::new();
+    collect(directory, &mut pids).is_err() || !pids.is_empty()
+}
+
 fn collect(directory: &Path, found: &mut Vec<i32>) -> anyhow::Result<()> {
     let path = directory.join("cgroup.procs");
     match file::read(&path) {

@@ -29,8 +29,10 @@ pub fn remove(paths: &CgroupPaths) -> anyhow::Result<()> {
 /// As those of `remove`.
 pub fn remove_except(paths: &CgroupPaths, kept: &[PathBuf]) -> anyhow::Result<()> {
     let mut faults = Vec::new();
+    let mut is_gone = false;
     if let Some(unit) = &paths.unit {
-        if !unit.is_only_asked() && !unit.is_there() && paths.v1.is_empty() {
+        is_gone = !unit.is_there();
+        if !unit.is_only_asked() && is_gone && paths.v1.is_empty() {
             // It has ended with its last process; a cgroup of this name would be somebody else's.
             return Ok(());
         }
@@ -40,6 +42,10 @@ pub fn remove_except(paths: &CgroupPaths, kept: &[PathBuf]) -> anyhow::Result<()
     // What a unit leaves: it has a cgroup below it sometimes, or systemd did not answer.
     let of_unit = paths.unit.iter().filter(|unit| unit.is_there()).map(|unit| unit.directory.as_path());
     for directory in paths.directories().chain(of_unit) {
+        // On v1 it leaves the directories that systemd has not made; with processes they are somebody else's.
+        if is_gone && kill::is_used(directory) {
+            continue;
+        }
         let removed = if kept.iter().any(|kept| kept == directory) {
             kill::children(directory)
                 .and_then(|children| children.iter().try_for_each(|child| remove_tree(child, &mut patience)))

@@ -133,6 +133,16 @@ pub fn locate(pid: i32, unit: &str, layout: &Layout) -> anyhow::Result<PathBuf> 
     Ok(mount.join(inside))
 }
 
+/// Moves a process into a cgroup unless it is there.
+///
+/// # Errors
+/// The kernel's.
+pub fn take_in(directory: &Path, pid: i32) -> anyhow::Result<()> {
+    let path = directory.join("cgroup.procs");
+    let pids = file::read(&path).with_context(|| format!("read {}", path.display()))?;
+    if pids.lines().any(|line| line == pid.to_string()) { Ok(()) } else { move_process(directory, pid) }
+}
+
 /// Moves a process by its pid. It costs a grace period of RCU, so it is for those only whom nothing else can move.
 ///
 /// # Errors

@@ -30,6 +30,7 @@ impl<'a> Restore<'a> {
         ("state", |restore| restore.runtime.record_creation()),
         ("console", |restore| restore.runtime.connect_console()),
         ("cgroup", |restore| restore.runtime.make_cgroup()),
+        ("cgroup of the unit", Self::make_cgroup_ahead),
         // CRIU brings the limits of then; those of config.json win.
         ("resources", |restore| match restore.runtime.plan.cgroup.scope {
             // Not before there is a process.
@@ -80,6 +81,14 @@ pub fn restore<'a>(
 }
 
 impl Restore<'_> {
+    fn make_cgroup_ahead(&mut self) -> anyhow::Result<()> {
+        let runtime = &mut self.runtime;
+        let cgroup = runtime.cgroup.as_mut().context("the cgroup is not made")?;
+        cgroup.make_ahead(&runtime.plan.cgroup, &runtime.host.cgroup)?;
+        runtime.state.cgroup = cgroup.paths().clone();
+        Ok(())
+    }
+
     /// On a fresh root file system the places of the mounts are missing, and CRIU makes none.
     fn make_mount_points(&mut self) -> anyhow::Result<()> {
         rootfs::make_mount_points(&self.runtime.plan.rootfs)

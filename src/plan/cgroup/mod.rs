@@ -181,7 +181,8 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
     if let Driver::Systemd(manager) = driver {
         let scope = plan_scope(&spec.oci, id, manager, &resources.writes, faults);
         let (paths, unified) = plan_beside_systemd(&scope, &resources, host);
-        return CgroupPlan { driver, paths, unified, optional: false, rootless, owner, resources, scope: Some(scope) };
+        let optional = rootless && resources.writes.is_empty();
+        return CgroupPlan { driver, paths, unified, optional, rootless, owner, resources, scope: Some(scope) };
     }
     let place = plan_place(asked, id, faults);
     let directory = |mount: &Path, own: &Path| match &place {
@@ -206,8 +207,9 @@ pub fn plan_cgroup(spec: &Spec, host: &Host, id: &str, driver: Driver, faults: &
     CgroupPlan { driver, paths, unified, optional, rootless, owner, resources, scope: None }
 }
 
-/// What `rt` makes itself beside systemd: on v2 nothing; on v1, the same directory in the hierarchies of the controllers,
-/// of which systemd uses some only.
+/// What `rt` makes itself beside systemd: on v2 nothing; on v1, the same directory in each hierarchy, as systemd uses some
+/// only. Its own is among them: it keeps one of cgroup2 and an older one on hybrid machines, and makes the latter with the
+/// former alone.
 fn plan_beside_systemd(scope: &ScopePlan, resources: &ResourcePlan, host: &Host) -> (CgroupPaths, Option<UnifiedPlan>) {
     let directory = scope.directory();
     let unified = host.cgroup.unified().map(|u| UnifiedPlan {
@@ -215,8 +217,8 @@ fn plan_beside_systemd(scope: &ScopePlan, resources: &ResourcePlan, host: &Host)
         // systemd enables those that it has itself.
         controllers: u.controllers.iter().filter(|c| resources.needs_v2(c)).cloned().collect(),
     });
-    let own = host.cgroup.hierarchies().iter().filter(|h| h.controllers.iter().all(|name| name != "name=systemd"));
-    let v1: Vec<_> = own.map(|h| (h.controllers.join(","), h.mount.join(&directory))).collect();
+    let hierarchies = host.cgroup.hierarchies().iter();
+    let v1: Vec<_> = hierarchies.map(|h| (h.controllers.join(","), h.mount.join(&directory))).collect();
     let v2 = host.cgroup.unified().filter(|_| !v1.is_empty()).map(|u| u.mount.join(&directory));
     (CgroupPaths { v1, v2, unit: None }, unified)
 }
