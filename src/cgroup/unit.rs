@@ -127,6 +127,10 @@ pub fn locate(pid: i32, unit: &str, layout: &Layout) -> anyhow::Result<PathBuf> 
     let (Some(mount), Some(inside)) = (mount, inside) else {
         bail!("systemd's cgroup hierarchy is not mounted here");
     };
+    // That of a zombie, which was the unit's only process.
+    if inside.ends_with(" (deleted)") {
+        bail!("{unit}: the container's init ended without a word (killed, perhaps for lack of memory)");
+    }
     if !inside.ends_with(unit) || inside.split('/').any(|name| name == "..") {
         bail!("systemd has started {unit}, but process {pid} is in the cgroup /{inside}");
     }

@@ -5,6 +5,7 @@ mod clone;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::first_state::first_state;
 use super::hooks::{self, Output};
@@ -360,14 +361,14 @@ impl Runtime<'_> {
         // "For hooks executed in the container namespace, it is the pid as seen by the container."
         let wants_state = hooks.create_container().as_ref().is_some_and(|hooks| !hooks.is_empty());
         let state = if wants_state { self.state.for_hook(Status::Created, pid_inside) } else { Vec::new() };
-        self.channel()?.send(&Message::HooksDone { state })
+        self.channel()?.send(&Message::HooksDone { state }).map_err(|error| self.hear_out(error))
     }
 
     /// Writes the state and the pid file, then lets INIT live on its own.
     fn commit(&mut self) -> anyhow::Result<()> {
         self.record_init()?;
         let channel = self.channel()?;
-        channel.send(&Message::Committed)?;
+        channel.send(&Message::Committed).map_err(|error| self.hear_out(error))?;
         match channel.receive()? {
             Some(Message::Detached) => Ok(()),
             other => Err(failure::from_answer(other, "commit")),
@@ -377,11 +378,7 @@ impl Runtime<'_> {
     /// Tells everybody who init is: state.json, the pid file, the pidfd's socket.
     fn record_init(&mut self) -> anyhow::Result<()> {
         self.state.pid = self.pid()?;
-        // ESRCH alone would be a riddle: it was ready a moment ago.
-        self.state.start_time = start_time(self.state.pid).map_err(|error| match failure::errno_of(&error) {
-            libc::ESRCH => failure::from_answer(None, "commit"),
-            _ => error,
-        })?;
+        self.state.start_time = start_time(self.state.pid).map_err(|error| self.hear_out(error))?;
         self.state.boot_id = Boot::default().id()?.to_owned();
         self.container()?.save(&self.state)?;
         if let Some(path) = &self.settings.pid_file {
@@ -417,7 +414,13 @@ impl Runtime<'_> {
                 return failure::from_answer(Some(message), "clone");
             }
         }
-        error
+        // What is missing may be missing because of INIT's end: of a unit, systemd removes the cgroup with it.
+        let has_ended = self.init.as_ref().is_some_and(|(_, pidfd)| has_ended(pidfd.as_fd()));
+        match failure::errno_of(&error) {
+            libc::EPIPE | libc::ECONNRESET | libc::ESRCH => failure::from_answer(None, "create"),
+            _ if has_ended => error.context(failure::from_answer(None, "create")),
+            _ => error,
+        }
     }
 
     pub(super) fn hook_state(&self, status: Status) -> Vec<u8> {
@@ -439,6 +442,11 @@ impl Runtime<'_> {
     fn pidfd(&self) -> anyhow::Result<BorrowedFd<'_>> {
         self.init.as_ref().map(|(_, pidfd)| pidfd.as_fd()).context("there is no init yet")
     }
+}
+
+/// Whether a process has ended, reaped or not.
+fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    poll(&mut [PollFd::new(pidfd, PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)
 }
 
 /// Waits until a child has ended, and takes its status away.
