@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Bundle, Container, cgroups};
+use crate::harness::{Bundle, Container, Mode, cgroups, mode};
 
 const PLACE: &str = "/sys/fs/cgroup";
 
@@ -15,17 +15,111 @@ fn procs() -> &'static str {
     if cgroups::is_v1("pids") { "/sys/fs/cgroup/pids/cgroup.procs" } else { "/sys/fs/cgroup/cgroup.procs" }
 }
 
-/// With a cgroup namespace, and without one: the container sees its own cgroup, and no other.
+fn is_v2_alone() -> bool {
+    cgroups::hierarchies().iter().all(|hierarchy| hierarchy.v2)
+}
+
+/// With a cgroup namespace, and on v1 or under a user namespace without one: the container sees its own cgroup, and no
+/// other.
 #[test]
 fn the_container_sees_its_own_cgroup() {
     need_cgroup!();
-    for namespace in [true, false] {
+    let whole = is_v2_alone() && mode() != Mode::Rootless;
+    for namespace in [true, false].into_iter().filter(|namespace| *namespace || !whole) {
         let script = format!("cat {}; find {PLACE} -maxdepth 2 -name rt-test", procs());
         let bundle = with_cgroups(&script, "cgroup", &["ro"]);
         let bundle = if namespace { bundle } else { bundle.without_namespace("cgroup") };
         let output = Container::new(bundle).run().ok().stdout;
         // The shell and cat; without the namespace the same, as the pid namespace is the container's own.
         assert!(output.starts_with("1\n") && !output.contains("rt-test"), "cgroup namespace {namespace}: {output}");
+    }
+}
+
+/// The options of the machine's one tree of cgroup v2.
+fn options_of_the_machine() -> String {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let line = table.lines().find(|line| line.contains(" - cgroup2 ")).unwrap();
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+/// Without a cgroup namespace, on cgroup v2 alone, the tree is the machine's: the path in /proc/self/cgroup is there. The
+/// machine keeps its options, `nsdelegate` first of all.
+#[test]
+fn without_a_namespace_the_tree_is_the_machines() {
+    need_cgroup!();
+    need_root!("see all of it: a user namespace has its own part");
+    if !is_v2_alone() {
+        skip!("there are cgroup v1 hierarchies here");
+    }
+    only_rt!(); // crun's mount takes nsdelegate away from the machine
+    let before = options_of_the_machine();
+    let script = format!(
+        "path=$(sed -n s/^0:://p /proc/self/cgroup); grep ' {PLACE} ' /proc/self/mountinfo | cut -d' ' -f4; \
+         head -n 1 {PLACE}$path/cgroup.procs; mkdir {PLACE}/made; ls {PLACE}/cgroup.type"
+    );
+    for kind in ["cgroup", "cgroup2"] {
+        let container = Container::new(with_cgroups(&script, kind, &["ro"]).without_namespace("cgroup"));
+        let outcome = container.run();
+        assert_eq!(outcome.stdout, "/\n1\n", "{outcome:?}");
+        for words in ["Read-only file system", "cgroup.type: No such file"] {
+            assert!(outcome.stderr.contains(words), "{outcome:?}");
+        }
+        assert_eq!(options_of_the_machine(), before);
+    }
+}
+
+/// In a cgroup namespace a bind of the container's own cgroup is what a mount of cgroup2 would be: the root and the
+/// options in mountinfo, the device, what is seen, what is made in it, and what the kernel refuses there for delegation.
+#[test]
+fn a_bind_of_the_own_cgroup_is_a_mount_of_cgroup2() {
+    need_cgroup!();
+    only_rt!(); // others mount it
+    if !cgroups::hierarchies().iter().any(|hierarchy| hierarchy.v2) {
+        skip!("no cgroup2 here");
+    }
+    let script = format!(
+        "mount -t cgroup2 none /mnt || exit 9; mkdir {PLACE}/made
+         for place in {PLACE} /mnt; do
+             echo \"--- $(grep \" $place \" /proc/self/mountinfo | cut -d' ' -f3,4) $(grep \" $place \" /proc/self/mountinfo | sed 's/.* - //' | cut -d' ' -f1,3)\"
+             stat -c '%d %i %u %a' $place $place/cgroup.procs $place/made
+             (cd $place; find . | sort)
+             for file in cgroup.procs cgroup.max.depth pids.max cgroup.subtree_control made/cgroup.max.depth made/cgroup.procs; do
+                 case $file in *procs) value=$$ ;; *control) value= ;; *) value=max ;; esac
+                 (echo $value > $place/$file) 2>&1 | sed 's/.*: //'; echo \"$file: $(grep -E \"^($$|max)$\" $place/$file)\"
+             done
+             echo $$ > $place/cgroup.procs
+         done
+         rmdir /mnt/made && ls -d {PLACE}/made"
+    );
+    for user_namespace in [false, true] {
+        let bundle = with_cgroups(&script, "cgroup2", &["rw"]).capabilities(&["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]);
+        let bundle = if user_namespace { bundle.user_namespace(100_000) } else { bundle };
+        let outcome = Container::new(bundle).run();
+        if outcome.code == 9 {
+            skip!("no mount of cgroup2 is allowed here: {}", outcome.stderr.trim());
+        }
+        let halves: Vec<&str> = outcome.stdout.split("--- ").skip(1).collect();
+        assert_eq!(halves.len(), 2, "{outcome:?}");
+        assert_eq!(halves[0], halves[1], "user namespace {user_namespace}");
+        assert!(halves[0].lines().next().unwrap().contains(" / cgroup2 "), "{}", halves[0]);
+        if halves[0].contains("nsdelegate") {
+            // Its own files delegation refuses, those of others their owner.
+            let words = ["Operation not permitted", "Permission denied"];
+            assert!(words.iter().any(|word| halves[0].contains(word)), "{}", halves[0]);
+        }
+        assert!(outcome.stderr.contains("No such file"), "{outcome:?}");
+    }
+}
+
+/// An option that the file system has not is refused, as a mount of it would be.
+#[test]
+fn an_unknown_option_of_cgroup2_is_refused() {
+    only_rt!();
+    let container = Container::new(with_cgroups("true", "cgroup2", &["ro", "nosuch=1"]));
+    container.run().refused_with(&["/options", "nosuch"]);
+    container.assert_nothing_left();
+    if cgroups::hierarchies().iter().any(|hierarchy| hierarchy.v2) && cgroups::has_cgroup() {
+        Container::new(with_cgroups("true", "cgroup2", &["ro", "nsdelegate", "memory_recursiveprot"])).run().ok();
     }
 }
 

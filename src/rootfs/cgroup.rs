@@ -1,6 +1,7 @@
-//! Mounts of type cgroup and cgroup2: the container's own cgroup of each hierarchy, bound.
+//! Mounts of type cgroup and cgroup2: the container's own cgroup of each hierarchy, bound, or all of cgroup2.
 //!
-//! A bind shows the same as a mount of cgroup2 in a cgroup namespace, and takes no RCU grace period (5–10 ms).
+//! A bind shows the same as a mount of cgroup2, and takes no RCU grace period (5–10 ms). Without a cgroup namespace a
+//! mount would also take options such as nsdelegate away from the machine's one tree.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,12 +26,12 @@ use crate::sys::mount::{FsContext, OPEN_TREE_CLONE, move_mount_to_path, open_tre
 pub(super) fn apply(
     root: BorrowedFd<'_>,
     plan: &MountPlan,
-    v2_only: bool,
+    (v2_only, whole): (bool, bool),
     context: &MountContext<'_>,
 ) -> anyhow::Result<OwnedFd> {
     let symlinks = if plan.destination_nofollow { Symlinks::OpenLast } else { Symlinks::Follow };
     let target = resolve::open_or_create(root, &plan.destination, || Ok(Missing::Directory), symlinks)?;
-    let unified = unified_directory(context.layout, context.cgroup);
+    let unified = unified_directory(context.layout, context.cgroup, whole);
     match (context.layout, unified) {
         (Layout::Unified { .. }, Some(directory)) => apply_unified(plan, &directory, target.fd.as_fd()),
         (Layout::Legacy { .. }, Some(directory)) if v2_only => apply_unified(plan, &directory, target.fd.as_fd()),
@@ -50,8 +51,12 @@ pub(super) fn apply(
 }
 
 /// What `apply` binds: the name below the destination, if there is one, and the host's directory.
-pub fn sources(v2_only: bool, layout: &Layout, paths: &CgroupPaths) -> Vec<(Option<OsString>, PathBuf)> {
-    let unified = unified_directory(layout, paths);
+pub fn sources(
+    (v2_only, whole): (bool, bool),
+    layout: &Layout,
+    paths: &CgroupPaths,
+) -> Vec<(Option<OsString>, PathBuf)> {
+    let unified = unified_directory(layout, paths, whole);
     match layout {
         Layout::Legacy { hierarchies, .. } if !v2_only => {
             let legacy = hierarchies.iter().map(|hierarchy| {
@@ -107,8 +112,11 @@ fn legacy_directory(hierarchy: &Hierarchy, paths: &CgroupPaths) -> PathBuf {
     paths.v1.iter().find(|(controllers, _)| same(controllers)).map_or_else(own, |(_, directory)| directory.clone())
 }
 
-/// The container's directory in the v2 tree; without one, it is still where the runtime is.
-fn unified_directory(layout: &Layout, paths: &CgroupPaths) -> Option<PathBuf> {
+/// The container's directory in the v2 tree; without one, it is still where the runtime is. Or the tree's root.
+fn unified_directory(layout: &Layout, paths: &CgroupPaths, whole: bool) -> Option<PathBuf> {
+    if whole {
+        return layout.unified().map(|unified| unified.mount.clone());
+    }
     let own = match layout {
         Layout::Unified(unified) => Some((&unified.mount, &unified.own)),
         Layout::Legacy { unified, .. } => unified.as_ref().map(|unified| (&unified.mount, &unified.own)),

@@ -61,7 +61,7 @@ impl Root {
                 Some(bind::apply(root, plan, bind, prepared)?)
             }
             MountKind::Filesystem(filesystem) => filesystem::apply(root, plan, filesystem)?,
-            MountKind::Cgroup { v2_only } => Some(cgroup::apply(root, plan, *v2_only, context)?),
+            MountKind::Cgroup { v2_only, whole } => Some(cgroup::apply(root, plan, (*v2_only, *whole), context)?),
             MountKind::Remount { superblock } => return self.remount(plan, superblock),
         };
         if let Some(mount) = mount {

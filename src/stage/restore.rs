@@ -216,8 +216,8 @@ impl Restore<'_> {
     }
 
     fn cgroup_sources(&self, mount: &MountPlan, destination: &Path) -> Vec<(PathBuf, PathBuf)> {
-        let MountKind::Cgroup { v2_only } = mount.kind else { return Vec::new() };
-        rootfs::cgroup_sources(v2_only, &self.runtime.host.cgroup, &self.runtime.state.cgroup)
+        let MountKind::Cgroup { v2_only, whole } = mount.kind else { return Vec::new() };
+        rootfs::cgroup_sources((v2_only, whole), &self.runtime.host.cgroup, &self.runtime.state.cgroup)
             .into_iter()
             .map(|(name, source)| (name.map_or_else(|| destination.to_owned(), |name| destination.join(name)), source))
             .collect()

@@ -21,8 +21,8 @@ impl fmt::Display for MountPlan {
                 options.extend(filesystem.options.iter().map(SuperblockOption::to_string));
                 options.extend(filesystem.copy_up.then(|| "tmpcopyup".to_owned()));
             }
-            MountKind::Cgroup { v2_only: false } => f.write_str("mount \"cgroup\"")?,
-            MountKind::Cgroup { v2_only: true } => f.write_str("mount \"cgroup2\"")?,
+            MountKind::Cgroup { v2_only: false, .. } => f.write_str("mount \"cgroup\"")?,
+            MountKind::Cgroup { v2_only: true, .. } => f.write_str("mount \"cgroup2\"")?,
             MountKind::Remount { superblock } => {
                 f.write_str("remount")?;
                 options.extend(superblock.iter().map(SuperblockOption::to_string));

@@ -40,6 +40,8 @@ pub enum MountKind {
     Cgroup {
         /// Only the v2 tree was asked for.
         v2_only: bool,
+        /// The machine's whole tree of v2.
+        whole: bool,
     },
     /// What is there already, changed.
     Remount {

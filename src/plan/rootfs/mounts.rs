@@ -13,6 +13,7 @@ use super::options::attribute;
 use super::paths::clean_destination;
 use crate::error::Faults;
 use crate::host::Host;
+use crate::host::cgroup::Layout;
 use crate::plan::namespaces::NamespacePlan;
 
 /// What the plan of every mount needs to know.
@@ -113,7 +114,7 @@ fn plan_mount(index: usize, mount: &Mount, context: &Context<'_>, faults: &mut F
             copy_symlink: gathered.copy_symlink,
         })
     } else if type_name == "cgroup" || type_name == "cgroup2" {
-        MountKind::Cgroup { v2_only: type_name == "cgroup2" }
+        plan_cgroup(index, type_name, &gathered, context, faults)
     } else if type_name.is_empty() || type_name == "none" {
         faults.error(pointer("/type"), "is needed, because the options have neither bind nor rbind");
         return None;
@@ -140,6 +141,36 @@ fn plan_mount(index: usize, mount: &Mount, context: &Context<'_>, faults: &mut F
         destination_nofollow: gathered.destination_nofollow,
         readonly_last: false,
     })
+}
+
+/// The options of cgroup2 are those of the one tree that the machine has: a container could not have others.
+const CGROUP2_OPTIONS: &[&str] = &[
+    "nsdelegate",
+    "favordynmods",
+    "memory_localevents",
+    "memory_recursiveprot",
+    "memory_hugetlb_accounting",
+    "pids_localevents",
+];
+
+fn plan_cgroup(
+    index: usize,
+    type_name: &str,
+    gathered: &Gathered,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> MountKind {
+    let is_v2_alone = matches!(context.host.cgroup, Layout::Unified(_));
+    let is_unknown = |option: &&SuperblockOption| !CGROUP2_OPTIONS.contains(&option.key.to_string_lossy().as_ref());
+    if (is_v2_alone || type_name == "cgroup2")
+        && let Some(option) = gathered.data.iter().find(is_unknown)
+    {
+        faults.error(format!("/mounts/{index}/options"), format!("cgroup2 has no option \"{option}\""));
+    }
+    // Its paths in /proc/PID/cgroup begin at the machine's root: what reads them looks for them here. On v1 they never
+    // did; and a user namespace has no right to more than its own.
+    let has_none_of_its_own = !context.namespaces.cgroup.is_own() && !context.namespaces.user.is_own();
+    MountKind::Cgroup { v2_only: type_name == "cgroup2", whole: is_v2_alone && has_none_of_its_own }
 }
 
 fn plan_idmap(

@@ -72,6 +72,32 @@ fn the_options_decide_whether_it_is_a_bind_mount() {
 }
 
 #[test]
+fn all_of_cgroup2_is_shown_where_no_namespace_hides_it() {
+    use crate::host::cgroup::{Hierarchy, Unified};
+    let unified = Unified { mount: "/cg".into(), own: "/".into(), controllers: Vec::new() };
+    let hierarchy = Hierarchy { controllers: vec!["pids".into()], mount: "/cg/pids".into(), own: "/".into() };
+    let hybrid = Layout::Legacy { hierarchies: vec![hierarchy], unified: Some(unified.clone()) };
+    let joined = || Namespace::Join("/proc/7/ns/cgroup".into());
+    for (cgroup, namespace, user, expected) in [
+        (Layout::Unified(unified.clone()), Namespace::Inherit, Namespace::Inherit, true),
+        (Layout::Unified(unified.clone()), Namespace::New, Namespace::Inherit, false),
+        (Layout::Unified(unified.clone()), joined(), Namespace::Inherit, false),
+        (Layout::Unified(unified), Namespace::Inherit, Namespace::New, false),
+        (hybrid, Namespace::Inherit, Namespace::Inherit, false),
+    ] {
+        let oci = json!({"ociVersion": "1.0.2", "root": {"path": "rootfs"},
+            "mounts": [{"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro", "nsdelegate"]}]});
+        let oci = serde_json::from_value(oci).expect("a configuration");
+        let spec = Spec { oci, bundle: "/bundle".into(), text: Vec::new(), warnings: Faults::default() };
+        let host = Host { cgroup, ..host() };
+        let mut faults = Faults::default();
+        let plan = plan_rootfs(&spec, &host, &NamespacePlan { cgroup: namespace, user, ..namespaces() }, &mut faults);
+        assert_eq!(faults, Faults::default());
+        assert_eq!(plan.mounts[0].kind, MountKind::Cgroup { v2_only: false, whole: expected }, "{:?}", host.cgroup);
+    }
+}
+
+#[test]
 fn the_last_of_two_contrary_options_wins() {
     let options = json!(["bind", "ro", "rw", "noexec", "exec", "nosuid", "noatime", "strictatime", "nostrictatime"]);
     let plan = mount(json!({"destination": "/a", "source": "/b", "options": options}));
