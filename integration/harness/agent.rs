@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 
 use super::descriptor::receive;
-use super::runtime::eventually;
+use super::runtime::{eventually, patience};
 
 /// What a process has asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,9 @@ impl Drop for Agent {
 
 /// Takes the document and the one descriptor of a connection, which must come with the first bytes.
 fn take(mut stream: UnixStream, seen: &Mutex<Seen>) -> Option<OwnedFd> {
+    stream.set_read_timeout(Some(patience())).unwrap();
     let (mut text, listener) = receive(&stream)?;
-    stream.read_to_end(&mut text).unwrap();
+    stream.read_to_end(&mut text).expect("the connection ends after its one document");
     let state: Value = serde_json::from_slice(&text).expect("exactly one JSON document on a connection");
     seen.lock().unwrap().states.push(state);
     Some(listener)
