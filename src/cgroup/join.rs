@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::{CgroupPaths, file, freeze};
 use crate::host::cgroup::Layout;
+use crate::sys::fd::Spent;
 
 /// Open doors of the container's cgroups, usable after the mount namespace has changed.
 #[derive(Debug, Default)]
@@ -20,6 +21,13 @@ pub struct JoinFds {
     /// That of the freezer, which is joined last: it could stop the process.
     freezer: Option<(PathBuf, OwnedFd)>,
     v2: Option<OwnedFd>,
+}
+
+impl Drop for JoinFds {
+    fn drop(&mut self) {
+        let mut spent = Spent::default();
+        self.v1.drain(..).chain(self.freezer.take()).for_each(|(_, fd)| spent.push(fd));
+    }
 }
 
 impl JoinFds {

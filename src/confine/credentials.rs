@@ -115,7 +115,7 @@ pub fn regain_effective() -> Result<()> {
 pub fn set_capabilities(plan: &ProcessPlan) -> Result<Vec<String>> {
     let asked = plan.capabilities;
     let own = sys::capget().context("read capabilities")?;
-    let bounding = own_bounding(asked.bounding);
+    let bounding = own_bounding(asked.bounding, own);
     let sets = sys::CapabilitySets {
         permitted: asked.permitted & own.permitted,
         effective: asked.effective & own.permitted,
@@ -142,8 +142,13 @@ pub fn set_capabilities(plan: &ProcessPlan) -> Result<Vec<String>> {
         .collect())
 }
 
-/// What of `asked` is in the caller's bounding set.
-fn own_bounding(asked: u64) -> u64 {
+/// What of `asked` is in the caller's bounding set. May leave inheritable capabilities, which the caller sets anyhow.
+fn own_bounding(asked: u64, own: sys::CapabilitySets) -> u64 {
+    // One call in place of one for each: inheritable grows within bounding only.
+    let grown = sys::CapabilitySets { inheritable: own.inheritable | asked, ..own };
+    if own.inheritable & asked == 0 && sys::capset(grown).is_ok() {
+        return asked;
+    }
     (0..64)
         .filter(|number| asked & 1 << number != 0 && sys::bounding_has(*number) == Ok(true))
         .fold(0, |set, number| set | 1 << number)

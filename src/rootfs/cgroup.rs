@@ -20,6 +20,7 @@ use super::{attributes, place};
 use crate::cgroup::CgroupPaths;
 use crate::host::cgroup::{Hierarchy, Layout};
 use crate::plan::rootfs::{Attributes, MountPlan};
+use crate::sys::fd::Spent;
 use crate::sys::mount::{FsContext, OPEN_TREE_CLONE, move_mount_to_path, open_tree};
 
 /// Mounts it in the way of the machine: one tree of v2, or a tmpfs with a directory for each v1 hierarchy.
@@ -89,9 +90,10 @@ fn apply_legacy(
     tmpfs.create()?;
     let mount = tmpfs.mount(plan.attributes.set & !crate::plan::rootfs::attribute::RDONLY)?;
     place(mount.as_fd(), target)?;
+    let mut spent = Spent::default();
     for hierarchy in hierarchies {
         let name = hierarchy.mount.file_name().unwrap_or_else(|| OsStr::new("cgroup"));
-        bind_below(mount.as_fd(), name, &legacy_directory(hierarchy, paths))?;
+        spent.push(bind_below(mount.as_fd(), name, &legacy_directory(hierarchy, paths))?);
         for controller in hierarchy.controllers.iter().filter(|_| hierarchy.controllers.len() > 1) {
             if OsStr::new(controller) != name {
                 symlinkat(name, &mount, controller.as_str())
@@ -100,7 +102,7 @@ fn apply_legacy(
         }
     }
     if let Some(directory) = unified {
-        bind_below(mount.as_fd(), OsStr::new("unified"), &directory)?;
+        spent.push(bind_below(mount.as_fd(), OsStr::new("unified"), &directory)?);
     }
     Ok(mount)
 }
@@ -129,13 +131,14 @@ fn below(mount: &Path, own: &Path) -> PathBuf {
     mount.join(own.strip_prefix("/").unwrap_or(own))
 }
 
-/// Binds one hierarchy below the tmpfs, which is ours alone.
-fn bind_below(tmpfs: BorrowedFd<'_>, name: &OsStr, directory: &Path) -> anyhow::Result<()> {
+/// Binds one hierarchy below the tmpfs, which is ours alone. Gives the mount.
+fn bind_below(tmpfs: BorrowedFd<'_>, name: &OsStr, directory: &Path) -> anyhow::Result<OwnedFd> {
     let show = || format!("{} as {}", directory.display(), name.display());
     let tree = clone_directory(directory)?;
     mkdirat(tmpfs, name, Mode::from_bits_truncate(0o755)).with_context(show)?;
     let name = CString::new(name.as_bytes())?;
-    move_mount_to_path(tree.as_fd(), tmpfs, &name).with_context(show)
+    move_mount_to_path(tree.as_fd(), tmpfs, &name).with_context(show)?;
+    Ok(tree)
 }
 
 fn clone_directory(directory: &Path) -> anyhow::Result<OwnedFd> {

@@ -27,7 +27,7 @@ impl Root {
     ) -> anyhow::Result<()> {
         let mut added = Vec::new();
         for (position, mount) in plan.mounts.iter().enumerate() {
-            let result = self.apply_mount(position, mount, prepared, context).and_then(|()| self.find(mount));
+            let result = self.apply_mount(position, mount, prepared, context).and_then(|_| self.find(mount));
             match result.with_context(|| mount.to_string()) {
                 Ok(found) => added.push(found),
                 Err(mut error) => {

@@ -10,6 +10,7 @@ use super::prepare::HOST;
 use super::resolve::{self, Symlinks};
 use super::{Root, attributes, device};
 use crate::plan::rootfs::{Attributes, RootfsPlan, SuperblockOption, attribute};
+use crate::sys::fd::Spent;
 use crate::sys::mount::{AT_EMPTY_PATH, AT_RECURSIVE, FsContext, OPEN_TREE_CLONE, move_mount, open_tree};
 
 /// A clone of the host's null device, after a look at what it is (CVE-2025-31133): nothing of the image is used.
@@ -39,13 +40,16 @@ impl Cover {
         Cover { mount, is_placed: false }
     }
 
-    fn place(&mut self, target: BorrowedFd<'_>) -> nix::Result<()> {
+    fn place(&mut self, target: OwnedFd, spent: &mut Spent) -> nix::Result<()> {
         if self.is_placed {
             let clone = open_tree(self.mount.as_fd(), c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)?;
-            return move_mount(clone.as_fd(), target);
+            move_mount(clone.as_fd(), target.as_fd())?;
+            spent.push(clone);
+        } else {
+            move_mount(self.mount.as_fd(), target.as_fd())?;
+            self.is_placed = true;
         }
-        move_mount(self.mount.as_fd(), target)?;
-        self.is_placed = true;
+        spent.push(target);
         Ok(())
     }
 }
@@ -62,6 +66,7 @@ impl Root {
         let Some(null) = self.null.take() else { return Ok(()) };
         let mut file = Cover::new(null);
         let mut directory = None;
+        let mut spent = Spent::default();
         for path in &plan.masked_paths {
             let object = || format!("mask {}", path.display());
             let target = match resolve::open(self.fd.as_fd(), path, Symlinks::Follow) {
@@ -71,14 +76,14 @@ impl Root {
             };
             let status = fstat(&target).with_context(object)?;
             if device::file_type(&status) != SFlag::S_IFDIR {
-                file.place(target.as_fd()).with_context(object)?;
+                file.place(target, &mut spent).with_context(object)?;
                 continue;
             }
             let cover = match &mut directory {
                 Some(cover) => cover,
                 none => none.insert(Cover::new(empty_directory(plan.mask_label.as_ref()).with_context(object)?)),
             };
-            cover.place(target.as_fd()).with_context(object)?;
+            cover.place(target, &mut spent).with_context(object)?;
         }
         Ok(())
     }
@@ -90,6 +95,7 @@ impl Root {
     /// # Errors
     /// The path and the kernel's reason.
     pub fn apply_readonly_paths(&self, plan: &RootfsPlan) -> anyhow::Result<()> {
+        let mut spent = Spent::default();
         for path in &plan.readonly_paths {
             let object = || format!("make {} read-only", path.display());
             let target = match resolve::open(self.fd.as_fd(), path, Symlinks::Follow) {
@@ -97,7 +103,8 @@ impl Root {
                 Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
                 Err(errno) => return Err(errno).with_context(object),
             };
-            cover_by_readonly_self(target.as_fd()).with_context(object)?;
+            spent.push(cover_by_readonly_self(target.as_fd()).with_context(object)?);
+            spent.push(target);
         }
         Ok(())
     }
@@ -117,10 +124,11 @@ impl Root {
     }
 }
 
-fn cover_by_readonly_self(target: BorrowedFd<'_>) -> nix::Result<()> {
+fn cover_by_readonly_self(target: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     let tree = open_tree(target, c"", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)?;
     attributes::set_readonly(tree.as_fd(), true)?;
-    move_mount(tree.as_fd(), target)
+    move_mount(tree.as_fd(), target)?;
+    Ok(tree)
 }
 
 /// With the label of the container's mounts, or it would not even be seen that it is empty.

@@ -121,6 +121,9 @@ impl Root {
     /// # Errors
     /// The kernel's, but not those of a path that leads nowhere, or to no directory: it is told when it is entered.
     pub fn make_cwd(&self, cwd: &Path) -> anyhow::Result<()> {
+        if cwd.parent().is_none() {
+            return Ok(());
+        }
         match resolve::open_or_create(self.fd.as_fd(), cwd, || Ok(Missing::Directory), Symlinks::Follow) {
             Ok(_) => Ok(()),
             Err(error) => match error.downcast_ref() {

@@ -1,6 +1,6 @@
 //! The mounts of config.json, in their order.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::Context;
 
@@ -11,6 +11,7 @@ use super::{Root, attributes, bind, cgroup, filesystem};
 use crate::cgroup::CgroupPaths;
 use crate::host::cgroup::Layout;
 use crate::plan::rootfs::{MountKind, MountPlan, RootfsPlan, SuperblockOption, attribute};
+use crate::sys::fd::Spent;
 use crate::sys::mount::FsContext;
 
 /// What only the stage knows.
@@ -35,19 +36,22 @@ impl Root {
         prepared: &mut Prepared,
         context: &MountContext<'_>,
     ) -> anyhow::Result<()> {
+        let mut spent = Spent::default();
         for (position, mount) in plan.mounts.iter().enumerate() {
-            self.apply_mount(position, mount, prepared, context).with_context(|| mount.place())?;
+            let rest = self.apply_mount(position, mount, prepared, context).with_context(|| mount.place())?;
+            rest.into_iter().for_each(|fd| spent.push(fd));
         }
         Ok(())
     }
 
+    /// Gives the mount, where nothing more is to be done with it.
     pub(super) fn apply_mount(
         &mut self,
         position: usize,
         plan: &MountPlan,
         prepared: &mut Prepared,
         context: &MountContext<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<OwnedFd>> {
         let root = self.fd.as_fd();
         let mount = match &plan.kind {
             MountKind::Bind(bind) => {
@@ -56,23 +60,24 @@ impl Root {
                     && bind.copy_symlink
                     && let Some(target) = bind::read_symlink(bind)?
                 {
-                    return bind::copy_symlink(root, plan, &target);
+                    return bind::copy_symlink(root, plan, &target).map(|()| None);
                 }
                 Some(bind::apply(root, plan, bind, prepared)?)
             }
             MountKind::Filesystem(filesystem) => filesystem::apply(root, plan, filesystem)?,
             MountKind::Cgroup { v2_only, whole } => Some(cgroup::apply(root, plan, (*v2_only, *whole), context)?),
-            MountKind::Remount { superblock } => return self.remount(plan, superblock),
+            MountKind::Remount { superblock } => return self.remount(plan, superblock).map(|()| None),
         };
-        if let Some(mount) = mount {
-            if plan.destination.parent().is_none() {
-                // It covers the root: from here on it is the root.
-                self.fd = mount;
-            } else if plan.readonly_last {
-                self.readonly_last.push(mount);
-            }
+        let Some(mount) = mount else { return Ok(None) };
+        if plan.destination.parent().is_none() {
+            // It covers the root: from here on it is the root.
+            return Ok(Some(std::mem::replace(&mut self.fd, mount)));
         }
-        Ok(())
+        if plan.readonly_last {
+            self.readonly_last.push(mount);
+            return Ok(None);
+        }
+        Ok(Some(mount))
     }
 
     fn remount(&self, plan: &MountPlan, superblock: &[SuperblockOption]) -> anyhow::Result<()> {

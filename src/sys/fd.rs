@@ -1,7 +1,7 @@
-//! Descriptors that come from outside: accepted, received, inherited.
+//! Descriptors that come from outside: accepted, received, inherited; and many that are closed at once.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, UnixAddr, accept4, recvmsg, sendmsg};
@@ -110,4 +110,68 @@ pub fn make_standard_streams(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
         Errno::result(unsafe { libc::dup2(terminal.as_raw_fd(), standard) })?;
     }
     Ok(())
+}
+
+/// Descriptors that nobody needs any more, closed together when this is dropped: one call for each row of numbers.
+#[derive(Debug, Default)]
+pub struct Spent(Vec<OwnedFd>);
+
+impl Spent {
+    /// So many are kept open at most, however many there are.
+    const AT_MOST: usize = 64;
+
+    /// Takes one more.
+    pub fn push(&mut self, fd: OwnedFd) {
+        self.0.push(fd);
+        if self.0.len() >= Spent::AT_MOST {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let mut numbers: Vec<RawFd> = self.0.drain(..).map(IntoRawFd::into_raw_fd).collect();
+        numbers.sort_unstable();
+        for row in numbers.chunk_by(|one, next| one + 1 == *next) {
+            let (Some(first), Some(last)) = (row.first(), row.last()) else { continue };
+            // SAFETY: no pointers; all of the row was ours alone until a moment ago.
+            let closed = Errno::result(unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) });
+            if closed.is_err() {
+                // SAFETY: as above, and nothing of it is closed yet.
+                row.iter().for_each(|number| drop(unsafe { OwnedFd::from_raw_fd(*number) }));
+            }
+        }
+    }
+}
+
+impl Drop for Spent {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn spent_descriptors_are_closed_and_those_between_them_stay() {
+        // Another test's thread may take a number as soon as it is free: what is told apart is the file.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut files: Vec<OwnedFd> = (0..200).map(|_| File::create(&path).unwrap().into()).collect();
+        let open = || {
+            let links = std::fs::read_dir("/proc/self/fd").unwrap();
+            links.filter(|link| std::fs::read_link(link.as_ref().unwrap().path()).is_ok_and(|to| to == path)).count()
+        };
+        assert_eq!(open(), 200);
+        let kept = files.remove(30);
+        let mut spent = Spent::default();
+        files.into_iter().for_each(|file| spent.push(file));
+        assert_eq!(open(), 1 + 199 % Spent::AT_MOST, "only so many are kept open");
+        drop(spent);
+        assert_eq!(open(), 1);
+        assert!(is_open(kept.as_raw_fd()));
+    }
 }
