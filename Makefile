@@ -80,6 +80,13 @@ bench: build rootfs ## rt beside crun and runc, interleaved
 	@$(NEED) busybox-static crun runc strace python3
 	@$(SUDO) integration/bench/bench.py
 
+order: ## Write .cargo/order anew: which functions usual calls run, for .cargo/order-cc
+	@$(NEED) gcc libc6-dev busybox-static python3
+	cargo build --release --locked --config profile.release.strip=false --target-dir target/order
+	@$(SUDO) integration/bench/order.py target/order/release/rt > target/order/order
+	@mv target/order/order .cargo/order
+	@touch src/main.rs   # cargo does not look at .cargo/order
+
 lint: ## clippy, every warning an error
 	@$(NEED) gcc libc6-dev libseccomp-dev
 	cargo clippy --locked --all-targets --test integration -- -D warnings
@@ -117,4 +124,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf spec-examples/rootfs
 
-.PHONY: help manual seccomp-oracle build rootfs run examples unit integration spec-coverage test-vm test-systemd-v1 conformance test-managers managers test bench bench-seccomp lint fmt install uninstall clean
+.PHONY: help manual seccomp-oracle build rootfs run examples unit integration spec-coverage test-vm test-systemd-v1 conformance test-managers managers test bench bench-seccomp order lint fmt install uninstall clean

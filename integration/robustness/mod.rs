@@ -6,7 +6,7 @@ mod kernels;
 
 use std::process::{Child, Stdio};
 
-use crate::harness::runtime::wait;
+use crate::harness::runtime::{runtime, wait};
 use crate::harness::{Bundle, Container, cgroups, mode};
 
 fn mounts() -> usize {
@@ -41,6 +41,27 @@ fn sixty_four_parallel_runs_leave_nothing() {
     for container in &containers {
         container.assert_nothing_left();
     }
+}
+
+/// What waits in the foreground, once for each container, is small: .cargo/order-cc has put the code that runs side by
+/// side, where the linker is LLVM's. A debug build is large anyhow.
+#[test]
+fn who_waits_in_the_foreground_is_small() {
+    only_rt!();
+    let binary = std::fs::read(&runtime().path).unwrap();
+    let is_ordered = binary.windows(12).any(|words| words == b"Linker: LLD ") && binary.len() < 4 << 20;
+    if !is_ordered {
+        skip!("a debug build, or not linked by lld");
+    }
+    let container = Container::new(Bundle::sleeping());
+    let waiting = container.spawn_run(&[]);
+    container.until("running");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", waiting.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u32 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    container.kill("KILL").ok();
+    wait(waiting, "run");
+    assert!(kib <= 2304, "its memory was {kib} KiB at its peak: is .cargo/order still true? `make order`");
 }
 
 /// Many containers below one root: all are listed, none disturbs another.
