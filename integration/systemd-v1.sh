@@ -4,6 +4,7 @@
 # Distributions of before 2021 boot systemd on cgroup v1, and no guest of ours does. A container's systemd is as good: it
 # knows nothing of the machine but its cgroups, and none of the machine's units.
 #
+#   LEVEL=debug        what systemd says, in /tmp/systemd.log
 #   CGROUP_VIEW=host   cgroup2 beside v1, as systemd's hybrid mode has it (default); v1: v1 alone
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -13,6 +14,7 @@ if [ -z "${RT_CONTAINED:-}" ]; then
     "$here/need.sh" systemd
     exec "$here/contained.sh" "$0" "$@"
 fi
+grep -q ' - cgroup ' /proc/self/mountinfo || fail "no cgroup v1 here"
 points=$(sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \(\/sys\/fs\/cgroup\/[^ ]*\) .* - cgroup2\{0,1\} .*/\1/p' /proc/self/mountinfo)
 
 # --- pid 1: cgroups whose roots are its own, the parts of /proc that contained.sh guards, and no unit but one -------------
@@ -33,8 +35,10 @@ if [ "${1:-}" = --boot ]; then
         'CPUAccounting=yes' > /run/units/busy.service
     legacy=
     [ "${CGROUP_VIEW:-}" != v1 ] || legacy='systemd.unified_cgroup_hierarchy=no systemd.legacy_systemd_cgroup_controller=yes'
-    exec env -i PATH="$PATH" container=rt SYSTEMD_PROC_CMDLINE="$legacy" SYSTEMD_UNIT_PATH=/run/systemd/system.control:/run/systemd/transient:/run/units SYSTEMD_GENERATOR_PATH=/nonexistent \
-        SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/nonexistent SYSTEMD_LOG_LEVEL=${LEVEL:-info} /lib/systemd/systemd --system --log-target=console --show-status=false
+    exec env -i PATH="$PATH" container=rt SYSTEMD_PROC_CMDLINE="$legacy" SYSTEMD_LOG_LEVEL="${LEVEL:-info}" \
+        SYSTEMD_UNIT_PATH=/run/systemd/system.control:/run/systemd/transient:/run/units \
+        SYSTEMD_GENERATOR_PATH=/nonexistent SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/nonexistent \
+        /lib/systemd/systemd --system --log-target=console --show-status=false
 fi
 
 # A new cgroup namespace takes our cgroups for its roots.

@@ -5,11 +5,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
 use crate::harness::runtime::eventually;
 use crate::harness::{Bundle, Container, Mode, cgroups, mode};
+
+/// One reload at a time.
+static RELOAD: Mutex<()> = Mutex::new(());
 
 /// The files that hold limits, of v1 and of v2.
 const FILES: &[&str] = &[
@@ -79,6 +83,7 @@ fn limits_outlive_what_systemd_does() {
     if mode() != Mode::Systemd {
         skip!("needs systemd");
     }
+    let _alone = RELOAD.lock().unwrap_or_else(PoisonError::into_inner);
     let container = Container::new(limited());
     container.launch();
     let unit = format!("rt-{}.scope", container.id);
@@ -124,4 +129,28 @@ fn limits_outlive_what_systemd_does() {
     container.delete_force().ok();
     assert_eq!(systemctl(&["show", "-P", "LoadState", &unit]), "not-found\n");
     container.assert_nothing_left();
+}
+
+/// systemd hangs up on everybody when it executes itself anew, as with each upgrade: what may be asked twice is.
+#[test]
+fn limits_outlive_calls_to_a_systemd_that_is_away() {
+    only_rt!();
+    need_controller!("pids");
+    if mode() != Mode::Systemd {
+        skip!("needs systemd");
+    }
+    let _alone = RELOAD.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..8 {
+        let container = Container::new(Bundle::sleeping().limited());
+        container.launch();
+        let mut away = Command::new("systemctl").arg("daemon-reexec").spawn().unwrap();
+        container.call(&["update", "--pids-limit", "77", &container.id]).ok();
+        assert_eq!(container.cgroup_file("pids", "pids.max").as_deref(), Some("77"));
+        container.delete_force().ok();
+        container.assert_nothing_left();
+        away.wait().unwrap();
+        eventually("systemd answers", || {
+            Command::new("systemctl").args(["show", "-P", "Version"]).output().unwrap().status.success()
+        });
+    }
 }

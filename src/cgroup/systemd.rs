@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use nix::errno::Errno;
 
 use super::Unit;
+use super::patience::Patience;
 use crate::dbus::{Address, Call, CallError, Connection};
 use crate::host;
 use crate::plan::cgroup::{Manager, Property, ScopePlan, Value};
@@ -59,8 +61,24 @@ impl Systemd {
         }
     }
 
+    /// Whether it is gone, and not its answer is the error: it may come back.
+    pub(super) fn has_hung_up(&self, error: &anyhow::Error) -> bool {
+        const AWAY: [&str; 4] = ["NoReply", "ServiceUnknown", "NameHasNoOwner", "Disconnected"];
+        let text = error.to_string();
+        self.connection.is_closed()
+            || AWAY.iter().any(|name| text.contains(&format!("(org.freedesktop.DBus.Error.{name})")))
+    }
+
     fn open_system(patience: Duration) -> anyhow::Result<Systemd> {
-        match Connection::open(&Path::new(PRIVATE_SOCKET).into(), patience) {
+        let mut again = Patience::new(away(patience));
+        let private = loop {
+            match Connection::open(&Path::new(PRIVATE_SOCKET).into(), patience) {
+                // Its socket is there, and it is not: it executes itself anew.
+                Err(error) if error.root_cause().downcast_ref() == Some(&Errno::ECONNREFUSED) && again.pause() => {}
+                result => break result,
+            }
+        };
+        match private {
             Ok(connection) => Ok(Systemd { connection, user_bus: None }),
             Err(error) => {
                 let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok().filter(|address| !address.is_empty());
@@ -233,6 +251,11 @@ impl Systemd {
         let pids = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
         self.call("AttachProcessesToUnit", vec![Value::text(unit), Value::text(below), pids]).map(drop)
     }
+}
+
+/// How long systemd may be away while it executes itself anew.
+pub(super) fn away(patience: Duration) -> Duration {
+    patience / 3
 }
 
 /// `systemd: start rt-c1.scope in system.slice`

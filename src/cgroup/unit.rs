@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nix::errno::Errno;
 
-use super::systemd::{OBJECT, PATIENCE, Systemd, escape_path};
+use super::patience::Patience;
+use super::systemd::{OBJECT, PATIENCE, Systemd, away, escape_path};
 use super::{CgroupPaths, Unit, file};
 use crate::host::cgroup::Layout;
 use crate::plan::cgroup::{Property, ScopePlan, Value};
@@ -23,8 +24,8 @@ pub fn update(unit: &Unit, properties: &[Property]) -> anyhow::Result<()> {
     if properties.is_empty() {
         return Ok(());
     }
-    let set = || Systemd::open_of(unit, PATIENCE)?.set_properties(&unit.name, properties);
-    set().with_context(|| format!("systemd: set properties of {}", unit.name))
+    let set = ask(unit, PATIENCE, |systemd| systemd.set_properties(&unit.name, properties));
+    set.with_context(|| format!("systemd: set properties of {}", unit.name))
 }
 
 /// Takes a process into the container's cgroup: systemd may do what a user may not, whose own cgroup is outside of
@@ -82,8 +83,25 @@ pub fn stop_unknown(unit: &Unit) -> anyhow::Result<()> {
 }
 
 fn stop_within(unit: &Unit, patience: Duration) -> anyhow::Result<()> {
-    let stop = || Systemd::open_of(unit, patience)?.stop(&unit.name);
-    stop().with_context(|| format!("systemd: stop {}", unit.name))
+    let stopped = ask(unit, patience, |systemd| systemd.stop(&unit.name));
+    stopped.with_context(|| format!("systemd: stop {}", unit.name))
+}
+
+/// Asks for something that may be asked for twice: systemd hangs up on everybody when it executes itself anew.
+fn ask(unit: &Unit, patience: Duration, question: impl Fn(&mut Systemd) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut again = Patience::new(away(patience));
+    loop {
+        let error = match Systemd::open_of(unit, patience) {
+            Ok(mut systemd) => match question(&mut systemd) {
+                Err(error) if systemd.has_hung_up(&error) => error,
+                result => return result,
+            },
+            Err(error) => error,
+        };
+        if !again.pause() {
+            return Err(error);
+        }
+    }
 }
 
 impl Unit {
@@ -190,6 +208,29 @@ mod tests {
         assert!(!unit(inode, Path::new("/nonexistent")).is_there());
         // Nobody is asked about it.
         stop(&unit(inode + 1, directory.path())).unwrap();
+    }
+
+    #[test]
+    fn a_systemd_that_executes_itself_anew_is_asked_again() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        use crate::dbus::Address;
+        use crate::dbus::fake::{Fake, Script};
+
+        let calls = AtomicU32::new(0);
+        let fake = Fake::start(move |member| match member {
+            "Hello" | "AddMatch" => vec![Script::Return(&[])],
+            _ => match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => vec![Script::HangUp],
+                // It was asked over a bus.
+                1 => vec![Script::Error("org.freedesktop.DBus.Error.NoReply", "Message recipient disconnected")],
+                2 => vec![Script::Return(&["/job/1"]), Script::HangUp],
+                _ => vec![Script::Error("org.freedesktop.systemd1.NoSuchUnit", "Unit not loaded.")],
+            },
+        });
+        let Address::Abstract(name) = fake.address() else { panic!("no name") };
+        let user_bus = Some(format!("unix:abstract={}", String::from_utf8(name).unwrap()));
+        stop_within(&Unit { name: "x.scope".into(), user_bus, ..Unit::default() }, PATIENCE).unwrap();
     }
 
     #[test]

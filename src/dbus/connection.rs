@@ -69,6 +69,7 @@ pub struct Connection {
     received: Vec<u8>,
     signals: VecDeque<Message>,
     is_authenticated: bool,
+    is_closed: bool,
 }
 
 impl Connection {
@@ -87,6 +88,7 @@ impl Connection {
             received: Vec::new(),
             signals: VecDeque::new(),
             is_authenticated: false,
+            is_closed: false,
         };
         let mut pause = Duration::from_millis(1);
         loop {
@@ -118,6 +120,11 @@ impl Connection {
             arguments: Vec::new(),
         })
         .map(drop)
+    }
+
+    /// Whether the other side has ended the connection.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Gives the next call, and whatever is awaited after it, its full time.
@@ -227,14 +234,20 @@ impl Connection {
         let mut buffer = [0; 4096];
         loop {
             match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => bail!("the connection was closed"),
+                Ok(0) => {
+                    self.is_closed = true;
+                    bail!("the connection was closed")
+                }
                 Ok(length) => {
                     self.received.extend_from_slice(&buffer[..length]);
                     return Ok(());
                 }
                 Err(Errno::EAGAIN) => self.wait(PollFlags::POLLIN)?,
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno).context("receive"),
+                Err(errno) => {
+                    self.is_closed = true;
+                    return Err(errno).context("receive");
+                }
             }
         }
     }
@@ -245,7 +258,10 @@ impl Connection {
                 Ok(length) => bytes = &bytes[length..],
                 Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno).context("send"),
+                Err(errno) => {
+                    self.is_closed = true;
+                    return Err(errno).context("send");
+                }
             }
         }
         Ok(())

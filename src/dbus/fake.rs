@@ -21,6 +21,8 @@ pub enum Script {
     Signal(&'static str, &'static [&'static str]),
     /// Signals without end.
     Flood,
+    /// The connection ends.
+    HangUp,
 }
 
 /// It listens as long as it lives.
@@ -44,6 +46,9 @@ impl Fake {
                     let call: Vec<u8> = received.drain(..length).collect();
                     let (serial, member) = serial_and_member(&call);
                     for answer in script(&member) {
+                        if matches!(answer, Script::HangUp) {
+                            return;
+                        }
                         while stream.write_all(&bytes_of(answer, serial)).is_ok() && matches!(answer, Script::Flood) {}
                     }
                 }
@@ -120,7 +125,9 @@ fn bytes_of(script: Script, to: u32) -> Vec<u8> {
             Message::Return { to, signature: "s".repeat(texts.len()), body: body.0 }
         }
         Script::Error(name, text) => Message::Error { to, name: name.into(), text: text.into() },
-        Script::Flood => Message::Signal { member: "Noise".into(), signature: String::new(), body: Vec::new() },
+        Script::Flood | Script::HangUp => {
+            Message::Signal { member: "Noise".into(), signature: String::new(), body: Vec::new() }
+        }
         Script::Signal(member, texts) => {
             body.u32(1);
             texts.iter().for_each(|text| body.text(text));
