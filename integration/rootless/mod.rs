@@ -38,14 +38,22 @@ fn a_single_id_needs_no_helper() {
     assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "1000", "1", "deny", "0"]);
 }
 
-/// Groups that cannot be set are an error, not forgotten.
+/// Groups that cannot be set are an error, not forgotten: one that is not mapped, and one that is, where setgroups(2) is
+/// denied.
 #[test]
 fn groups_with_a_single_id_are_refused() {
     need_rootless!();
-    let user = json!({ "uid": 0, "gid": 0, "additionalGids": [7] });
-    let container = Container::new(single(Bundle::args(&["true"])).set("/process/user", user));
-    container.run().refused_with(&["7"]);
-    container.assert_nothing_left();
+    for (group, why) in [(7, "7"), (0, "")] {
+        let user = json!({ "uid": 0, "gid": 0, "additionalGids": [group] });
+        let container = Container::new(single(Bundle::args(&["true"])).set("/process/user", user));
+        container.run().refused_with(&[why]);
+        container.assert_nothing_left();
+    }
+    only_rt!();
+    let container = Container::new(single(Bundle::sleeping()));
+    container.launch();
+    let exec = ["exec", "--additional-gids", "0", &container.id, "true"];
+    container.call(&exec).refused_with(&["this user namespace denies setgroups(2)", "(EPERM)"]);
 }
 
 /// Ids that nobody has given the caller: newuidmap's own words, where it has them from, and nothing left.

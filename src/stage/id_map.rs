@@ -101,7 +101,13 @@ fn refusal(program: &str, said: &str, status: ExitStatus) -> String {
     let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     let said = said.strip_prefix(&format!("{program}: ")).unwrap_or(&said);
     let file = if program == "newuidmap" { "/etc/subuid" } else { "/etc/subgid" };
-    let hint = if said.contains("not allowed") { format!(": {file} says which ids a user has") } else { String::new() };
+    let hint = if said.contains("not allowed") {
+        format!(": {file} says which ids a user has")
+    } else if said.contains("Operation not permitted") {
+        ": it has to be setuid root or to have file capabilities, and these to count (nosuid, no_new_privs)".to_owned()
+    } else {
+        String::new()
+    };
     format!("{program}: {said} ({status}){hint}")
 }
 
@@ -125,6 +131,14 @@ mod tests {
         assert_eq!(
             refusal("newuidmap", "newuidmap: uid range [0-1) -> [0-1) not allowed\n", status),
             "newuidmap: uid range [0-1) -> [0-1) not allowed (exit status: 0): /etc/subuid says which ids a user has"
+        );
+        let said = refusal("newgidmap", "newgidmap: write to gid_map failed: Operation not permitted\n", status);
+        assert!(
+            said.ends_with(
+                "(exit status: 0): it has to be setuid root or to have file capabilities, and these to \
+            count (nosuid, no_new_privs)"
+            ),
+            "{said}"
         );
         let said = refusal("newgidmap", "one\n\n  two\n", status);
         assert_eq!(said, "newgidmap: one; two (exit status: 0)");

@@ -46,12 +46,23 @@ life() {
     is "nothing is left" "" "$(podman ps -aq)$($RT list -q)$(systemctl $MANAGER list-units --all --plain --no-legend 'libpod-*.scope' | grep -v conmon)"
 }
 
+# rt in a container that rt has made: a privileged one is a system like any other, in an ordinary one it has nothing.
+nested() {
+    inside='mkdir -p /b/rootfs/proc /b/rootfs/sys /b/rootfs/dev /run && cp -a /bin /b/rootfs && cd /b && rt spec && cp config.json full
+        sed -i "s/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sleep\", \"1000\"/" config.json
+        rt run -d in </dev/null >/dev/null && rt exec in id -u && rt pause in && rt resume in && rt delete --force in && rt list -q'
+    nest() { podman run --rm "$@" -v $RT:/usr/bin/rt:ro -e PATH=/usr/bin:/bin box sh -c "$inside" 2>&1 | tr -d '\r'; }
+    is "in a privileged container" 0 "$(nest --privileged)"
+    is "without cgroups" 0 "$(nest --privileged --cgroups=disabled)"
+    has "in an ordinary one" "config.json: /linux/namespaces: without root privilege a container needs a user namespace" "$(nest)"
+}
+
 image() { tar -C $ROOTFS -cf - . | podman import -q - box >/dev/null; is "an image" 0 $?; }
 
 install_rt "$1"
 if [ "$(id -u)" != 0 ]; then
     MANAGER=--user; cd /
-    image; life; end "podman rootless"
+    image; life; nested; end "podman rootless"
 fi
 
 rootfs
@@ -71,7 +82,7 @@ CONF
 printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' >/etc/containers/storage.conf
 grep -q ^tester: /etc/subuid || { echo tester:100000:65536 >>/etc/subuid; echo tester:100000:65536 >>/etc/subgid; }
 MANAGER=
-image; life
+image; life; nested
 mkdir -p /home/tester/.config/containers && printf '[storage]\ndriver = "vfs"\n' >/home/tester/.config/containers/storage.conf && chown -R tester: /home/tester
 me=$(realpath "$0")
 # As after a login: in a session of the user's.
