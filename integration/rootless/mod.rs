@@ -85,6 +85,19 @@ fn a_newuidmap_that_fails_is_quoted_in_one_line() {
     container.assert_nothing_left();
 }
 
+/// newuidmap has its privilege from its file, and that does not count for whoever has given up new privileges.
+#[test]
+fn a_newuidmap_without_privilege_says_why() {
+    need_rootless!();
+    only_rt!();
+    let container = Container::new(Bundle::args(&["true"]));
+    let mut command = Command::new("setpriv");
+    command.arg("--no-new-privs").arg(&runtime().path).arg("--root").arg(container.root());
+    command.args(["run", "--bundle"]).arg(container.bundle.dir.path()).arg(&container.id);
+    outcome(command).refused_with(&["newuidmap: ", "Operation not permitted", "no_new_privs"]);
+    container.assert_nothing_left();
+}
+
 #[test]
 fn without_newuidmap_the_package_is_named() {
     need_rootless!();
