@@ -77,6 +77,34 @@ fn the_user_of_the_container_can_make_cgroups() {
     container.assert_nothing_left();
 }
 
+/// "the host uid that maps to the value of `process.user.uid` in the container namespace": root of a user namespace makes
+/// cgroups and gives them controllers, as a systemd or dockerd does, and cannot lift its own limits. `exec` finds its way
+/// into the cgroup that has become an inner node, and all of it goes with the container.
+#[test]
+fn root_of_a_user_namespace_has_the_cgroup_and_not_its_limits() {
+    need_root!("give a cgroup to somebody else");
+    need_controller!("pids");
+    only_rt!();
+    if only_v2().is_none() {
+        skip!("there are cgroup v1 hierarchies here");
+    }
+    let bundle = Bundle::sleeping().set("/linux/resources/pids", json!({ "limit": 50 })).without_mount(PLACE);
+    let container = Container::new(bundle.mount("cgroup", "cgroup", PLACE, &["rw", "nosuid"]).user_namespace(100_000));
+    container.launch();
+    assert_eq!(owners(&container, ""), [100_000]);
+    assert_eq!((owners(&container, "cgroup.procs"), owners(&container, "pids.max")), (vec![100_000], vec![0]));
+    let script = format!(
+        "cd {PLACE}; (echo 60 > pids.max) 2>/dev/null && echo lifted; mkdir -p inner/most; \
+         for pid in $(cat cgroup.procs); do echo $pid > inner/cgroup.procs; done; \
+         echo +pids > cgroup.subtree_control; cat inner/cgroup.controllers; echo 40 > inner/pids.max; cat inner/pids.max"
+    );
+    // Its own shell is moved with the rest; what `cat` was is gone.
+    assert_eq!(container.exec_sh(&script).ok().stdout, "pids\n40\n");
+    assert_eq!(container.exec(&["cat", "/proc/self/cgroup"]).ok().stdout, "0::/inner\n");
+    container.delete_force().ok();
+    container.assert_nothing_left();
+}
+
 /// "Runtimes SHOULD NOT change the ownership of container cgroups when cgroups v1 is in use."
 #[test]
 fn cgroups_of_v1_stay_the_runtimes() {
