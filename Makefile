@@ -65,7 +65,7 @@ test-managers: build ## podman, buildah, Docker, Swarm, containerd and its pods 
 
 managers: test-managers
 
-test: unit examples test-managers integration ## Everything
+test: unit examples test-managers integration test-vm ## Everything
 
 bench-seccomp: ## Instructions, compile and load time of Docker's and podman's profiles
 	@$(NEED) gcc libc6-dev libseccomp-dev
