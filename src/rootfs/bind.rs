@@ -13,6 +13,7 @@ use super::prepare::HOST;
 use super::resolve::{self, Missing, Symlinks};
 use super::{attributes, place};
 use crate::plan::rootfs::{BindPlan, MountPlan};
+use crate::sys::fd::Spent;
 use crate::sys::mount::{AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, OPEN_TREE_CLONE, open_tree};
 
 /// Mounts it, with the tree that the runtime has prepared, or one of our own.
@@ -21,6 +22,7 @@ pub(super) fn apply(
     plan: &MountPlan,
     bind: &BindPlan,
     prepared: Option<OwnedFd>,
+    spent: &mut Spent,
 ) -> anyhow::Result<OwnedFd> {
     let tree = match prepared {
         Some(tree) => tree,
@@ -33,6 +35,7 @@ pub(super) fn apply(
     let symlinks = if plan.destination_nofollow { Symlinks::OpenLast } else { Symlinks::Follow };
     let target = resolve::open_or_create(root, &plan.destination, || missing_for(tree.as_fd()), symlinks)?;
     place(tree.as_fd(), target.fd.as_fd())?;
+    target.spend(spent);
     Ok(tree)
 }
 

@@ -11,6 +11,7 @@ use super::procfs::ProcFs;
 use super::resolve::{self, Symlinks};
 use super::{MountContext, Prepared, Root};
 use crate::plan::rootfs::{MountPlan, RootfsPlan};
+use crate::sys::fd::Spent;
 use crate::sys::mount::is_mount_root;
 
 impl Root {
@@ -25,9 +26,10 @@ impl Root {
         context: &MountContext<'_>,
         procfs: &ProcFs,
     ) -> anyhow::Result<()> {
-        let mut added = Vec::new();
+        let (mut added, mut spent) = (Vec::new(), Spent::default());
         for (position, mount) in plan.mounts.iter().enumerate() {
-            let result = self.apply_mount(position, mount, prepared, context).and_then(|_| self.find(mount));
+            let result =
+                self.apply_mount(position, mount, prepared, context, &mut spent).and_then(|()| self.find(mount));
             match result.with_context(|| mount.to_string()) {
                 Ok(found) => added.push(found),
                 Err(mut error) => {

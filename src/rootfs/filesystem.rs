@@ -16,6 +16,7 @@ use super::{attributes, copy_up, place};
 use crate::plan::rootfs::{
     Attributes, FilesystemPlan, MountPlan, Propagation, PropagationKind, SuperblockOption, attribute,
 };
+use crate::sys::fd::Spent;
 use crate::sys::mount::{AT_RECURSIVE, FsContext, OPEN_TREE_CLONE, open_tree};
 use crate::sys::xattr;
 
@@ -30,6 +31,7 @@ pub(super) fn apply(
     root: BorrowedFd<'_>,
     plan: &MountPlan,
     filesystem: &FilesystemPlan,
+    spent: &mut Spent,
 ) -> anyhow::Result<Option<OwnedFd>> {
     let symlinks = match (filesystem.needs_real_directory, plan.destination_nofollow) {
         (true, _) => Symlinks::Refuse,
@@ -37,7 +39,18 @@ pub(super) fn apply(
         (false, false) => Symlinks::Follow,
     };
     let target = resolve::open_or_create(root, &plan.destination, || Ok(Missing::Directory), symlinks)?;
-    let mode = kept_mode(filesystem, &target)?;
+    let mount = apply_to(root, plan, filesystem, &target)?;
+    target.spend(spent);
+    Ok(mount)
+}
+
+fn apply_to(
+    root: BorrowedFd<'_>,
+    plan: &MountPlan,
+    filesystem: &FilesystemPlan,
+    target: &Opened,
+) -> anyhow::Result<Option<OwnedFd>> {
+    let mode = kept_mode(filesystem, target)?;
     let is_long =
         filesystem.options.iter().any(|option| value_of(option).is_some_and(|v| v.to_bytes().len() > LONGEST_VALUE));
     if is_long || is_simple(plan, filesystem) {

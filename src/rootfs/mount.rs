@@ -1,6 +1,6 @@
 //! The mounts of config.json, in their order.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use anyhow::Context;
 
@@ -38,20 +38,19 @@ impl Root {
     ) -> anyhow::Result<()> {
         let mut spent = Spent::default();
         for (position, mount) in plan.mounts.iter().enumerate() {
-            let rest = self.apply_mount(position, mount, prepared, context).with_context(|| mount.place())?;
-            rest.into_iter().for_each(|fd| spent.push(fd));
+            self.apply_mount(position, mount, prepared, context, &mut spent).with_context(|| mount.place())?;
         }
         Ok(())
     }
 
-    /// Gives the mount, where nothing more is to be done with it.
     pub(super) fn apply_mount(
         &mut self,
         position: usize,
         plan: &MountPlan,
         prepared: &mut Prepared,
         context: &MountContext<'_>,
-    ) -> anyhow::Result<Option<OwnedFd>> {
+        spent: &mut Spent,
+    ) -> anyhow::Result<()> {
         let root = self.fd.as_fd();
         let mount = match &plan.kind {
             MountKind::Bind(bind) => {
@@ -60,24 +59,25 @@ impl Root {
                     && bind.copy_symlink
                     && let Some(target) = bind::read_symlink(bind)?
                 {
-                    return bind::copy_symlink(root, plan, &target).map(|()| None);
+                    return bind::copy_symlink(root, plan, &target);
                 }
-                Some(bind::apply(root, plan, bind, prepared)?)
+                Some(bind::apply(root, plan, bind, prepared, spent)?)
             }
-            MountKind::Filesystem(filesystem) => filesystem::apply(root, plan, filesystem)?,
+            MountKind::Filesystem(filesystem) => filesystem::apply(root, plan, filesystem, spent)?,
             MountKind::Cgroup { v2_only, whole } => Some(cgroup::apply(root, plan, (*v2_only, *whole), context)?),
-            MountKind::Remount { superblock } => return self.remount(plan, superblock).map(|()| None),
+            MountKind::Remount { superblock } => return self.remount(plan, superblock),
         };
-        let Some(mount) = mount else { return Ok(None) };
-        if plan.destination.parent().is_none() {
-            // It covers the root: from here on it is the root.
-            return Ok(Some(std::mem::replace(&mut self.fd, mount)));
+        if let Some(mount) = mount {
+            if plan.destination.parent().is_none() {
+                // It covers the root: from here on it is the root.
+                self.fd = mount;
+            } else if plan.readonly_last {
+                self.readonly_last.push(mount);
+            } else {
+                spent.push(mount);
+            }
         }
-        if plan.readonly_last {
-            self.readonly_last.push(mount);
-            return Ok(None);
-        }
-        Ok(Some(mount))
+        Ok(())
     }
 
     fn remount(&self, plan: &MountPlan, superblock: &[SuperblockOption]) -> anyhow::Result<()> {

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, mkdirat};
 
+use crate::sys::fd::Spent;
+
 /// What becomes of symlinks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Symlinks {
@@ -74,14 +76,14 @@ pub fn open_or_create(
     symlinks: Symlinks,
 ) -> anyhow::Result<Opened> {
     match open(root, path, symlinks) {
-        Ok(fd) => return Ok(Opened { fd, is_new: false }),
+        Ok(fd) => return Ok(Opened { fd, is_new: false, parent: None }),
         Err(Errno::ENOENT) => {}
         Err(errno) => return Err(errno).with_context(|| format!("open {} in the container", path.display())),
     }
     let missing = missing()?;
-    let fd =
+    let (fd, parent) =
         create(root, path, missing, symlinks).with_context(|| format!("create {} in the container", path.display()))?;
-    Ok(Opened { fd, is_new: true })
+    Ok(Opened { fd, is_new: true, parent })
 }
 
 /// What `open_or_create` found.
@@ -91,6 +93,16 @@ pub struct Opened {
     pub fd: OwnedFd,
     /// Whether it was made just now.
     pub is_new: bool,
+    /// The directory that it was made in, where that is open still.
+    parent: Option<OwnedFd>,
+}
+
+impl Opened {
+    /// Nobody needs it any more.
+    pub fn spend(self, spent: &mut Spent) {
+        spent.push(self.fd);
+        self.parent.into_iter().for_each(|parent| spent.push(parent));
+    }
 }
 
 /// Opens the directory that holds `path`, made when it is missing, and gives the last name beside it.
@@ -110,7 +122,13 @@ pub fn open_parent<'a>(
     Ok((parent.fd, name))
 }
 
-fn create(root: BorrowedFd<'_>, path: &Path, missing: Missing, symlinks: Symlinks) -> nix::Result<OwnedFd> {
+/// The object, and its directory where that was opened.
+fn create(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    missing: Missing,
+    symlinks: Symlinks,
+) -> nix::Result<(OwnedFd, Option<OwnedFd>)> {
     // Mostly one name is missing in a directory that is there.
     let parent = path.parent().unwrap_or(path);
     let is_root = parent.parent().is_none();
@@ -120,10 +138,10 @@ fn create(root: BorrowedFd<'_>, path: &Path, missing: Missing, symlinks: Symlink
         let parent = held.as_ref().and_then(|held| held.as_ref().ok()).map_or(root, AsFd::as_fd);
         match create_one(parent, name, missing) {
             Err(Errno::EEXIST) => {} // a symlink to nothing, or somebody was faster
-            result => return result,
+            result => return result.map(|fd| (fd, held.and_then(Result::ok))),
         }
     }
-    create_all(root, path, missing, symlinks)
+    create_all(root, path, missing, symlinks).map(|fd| (fd, None))
 }
 
 /// How the parents are resolved.
