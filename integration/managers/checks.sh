@@ -26,7 +26,7 @@ export memory_max cpu_max cpu_weight pids_max
 driver=cgroupfs
 [ ! -d /run/systemd/system ] || driver=systemd
 oom_tries=1
-[ $driver = cgroupfs ] || oom_tries=5
+[ $driver = cgroupfs ] || oom_tries=15
 # A guest of integration/vm has no firewall: no NAT, and no ports that are forwarded by it.
 cpuset=yes
 [ ! -e /sys/fs/cgroup/cgroup.controllers ] || grep -qw cpuset /sys/fs/cgroup/cgroup.controllers || cpuset=

@@ -304,7 +304,7 @@ def limits_are_kept(has_update):
         expect("limits", (0, "67108864\n50000\n512\n0\n900"), pod.sh(look, resources=resources))
     # containerd begins to watch when the container has started. And systemd removes the cgroup, and its count of kills,
     # with the last process: whoever wants to read it is late now and then.
-    for _ in range(5 if SYSTEMD else 1):
+    for _ in range(15 if SYSTEMD else 1):
         hungry = pod.run("late", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", resources={"memory_limit_in_bytes": 16 << 20})
         expect("killed for want of memory", 137, hungry.wait())
         if soon(lambda: hungry.status()["reason"] == "OOMKilled", 3):
