@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""order.py RT [NAME...]
+"""order.py RT
 
 Writes the names of the functions that usual calls of RT run, in the order of their first time, hashes left out: what
 .cargo/order holds, and .cargo/order-cc goes by. RT is a release build that keeps its symbols: `make order` makes it.
@@ -126,7 +126,7 @@ int main(int argc, char **argv) {
     return 0;
 }
 """
-# More than bench.py measures: verb, words, and the verb that it comes after.
+# More than bench.py measures, before `kill`: verb and words.
 MORE = [("ps", ["b2"]), ("pause", ["b2"]), ("resume", ["b2"]), ("update", ["--memory", "512m", "b2"]), ("events", ["--stats", "b2"])]
 
 

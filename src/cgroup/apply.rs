@@ -140,21 +140,17 @@ pub fn directory_of<'a>(cgroup: &'a Cgroup, write: &ResourceWrite) -> Option<&'a
 fn apply_write<'a>(cgroup: &Cgroup, write: &'a ResourceWrite) -> Result<(), (&'a str, Errno)> {
     let first = write.file.as_ref();
     let directory = directory_of(cgroup, write).ok_or((first, Errno::ENOENT))?;
-    match write_patiently(&directory.join(first), write) {
+    match (write_patiently(&directory.join(first), write), &write.otherwise) {
         // BFQ is there, but not the scheduler of this device.
-        Err(Errno::EOPNOTSUPP) if write.otherwise.is_some() => {
-            let (file, value) = write.otherwise.as_ref().expect("it was looked at just now");
+        (Err(Errno::EOPNOTSUPP), Some((file, value))) => {
             write_lines(&directory.join(file), value, false).map_err(|_| (first, Errno::EOPNOTSUPP))
         }
-        Err(Errno::ENOENT) => match &write.otherwise {
-            Some((file, value)) => match write_lines(&directory.join(file), value, false) {
-                Err(Errno::ENOENT) if write.on_missing == OnMissing::Prefer => Ok(()),
-                result => result.map_err(|errno| (*file, errno)),
-            },
-            None if write.on_missing == OnMissing::Prefer => Ok(()),
-            None => Err((first, Errno::ENOENT)),
+        (Err(Errno::ENOENT), Some((file, value))) => match write_lines(&directory.join(file), value, false) {
+            Err(Errno::ENOENT) if write.on_missing == OnMissing::Prefer => Ok(()),
+            result => result.map_err(|errno| (*file, errno)),
         },
-        result => result.map_err(|errno| (first, errno)),
+        (Err(Errno::ENOENT), None) if write.on_missing == OnMissing::Prefer => Ok(()),
+        (result, _) => result.map_err(|errno| (first, errno)),
     }
 }
 

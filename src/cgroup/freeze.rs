@@ -116,11 +116,7 @@ pub fn refuse_frozen(paths: &CgroupPaths) -> anyhow::Result<()> {
         .flat_map(|directory| ["cgroup.freeze", "cgroup.events"].map(|file| (directory, file)));
     for (directory, name) in v1.into_iter().chain(v2) {
         let path = directory.join(name);
-        let text = match file::read_value(&path) {
-            Ok(text) => text,
-            Err(Errno::ENOENT | Errno::ENODEV) => continue,
-            Err(errno) => return Err(errno).with_context(|| format!("read {}", path.display())),
-        };
+        let Some(text) = read_unless_gone(&path)? else { continue };
         let is_frozen = match name {
             "freezer.state" => text.trim() != "THAWED",
             "cgroup.freeze" => text.trim() != "0",
@@ -143,9 +139,13 @@ pub fn is_frozen(paths: &CgroupPaths) -> anyhow::Result<bool> {
         Some(Freezer::V2(directory)) => (directory.join("cgroup.freeze"), "0"),
         None => return Ok(false),
     };
-    match file::read_value(&path) {
-        Ok(state) => Ok(state.trim() != thawed),
-        Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
+    Ok(read_unless_gone(&path)?.is_some_and(|state| state.trim() != thawed))
+}
+
+fn read_unless_gone(path: &Path) -> anyhow::Result<Option<String>> {
+    match file::read_value(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(None),
         Err(errno) => Err(errno).with_context(|| format!("read {}", path.display())),
     }
 }

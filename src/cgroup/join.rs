@@ -36,10 +36,12 @@ impl JoinFds {
     /// # Errors
     /// The container is paused, or a cgroup above its own is: the process would never run.
     pub fn open(paths: &CgroupPaths) -> anyhow::Result<JoinFds> {
-        if freeze::is_frozen(paths)? {
-            bail!("cannot exec in a paused container");
+        if let Err(error) = freeze::refuse_frozen(paths) {
+            if freeze::is_frozen(paths)? {
+                bail!("cannot exec in a paused container");
+            }
+            return Err(error.context("cannot exec (use --ignore-paused to override)"));
         }
-        freeze::refuse_frozen(paths).context("cannot exec (use --ignore-paused to override)")?;
         JoinFds::open_even_if_paused(paths)
     }
 

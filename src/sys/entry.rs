@@ -26,12 +26,7 @@ pub fn prepare() {
     open_standard_streams();
     // SAFETY: no handler function is installed; writing to a closed pipe is an error from now on, and not our end.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
-    // SAFETY: one number of the allocator's changes. The heap of `run` then grows once, not five times.
-    unsafe { libc::mallopt(libc::M_TOP_PAD, HEAP) };
 }
-
-/// Address space for the heap, in bytes; memory is taken when it is touched.
-const HEAP: i32 = 512 << 10;
 
 /// A descriptor of ours that got the number of a closed standard stream would be written to as one: `/dev/null` goes
 /// there first.
