@@ -194,8 +194,11 @@ pub fn driver(globals: &Globals, host: &Host) -> Driver {
 
 /// How many descriptors the container keeps: those of `--preserve-fds`, and those of socket activation.
 ///
+/// podman's `--preserve-fd 9` asks for 3 to 9, of which 3 to 8 need not be open: they stay closed in the container, too.
+/// Nothing of our own may take their numbers meanwhile.
+///
 /// # Errors
-/// When one of them is not open: later, one of our own could have taken its number.
+/// When one of socket activation is not open, and for more than this process may have.
 pub fn inherited_fds(matches: &ArgMatches) -> anyhow::Result<(u32, u32)> {
     let preserve_fds = matches.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
     // As sd_listen_fds(3): they are for us only if LISTEN_PID says so.
@@ -208,9 +211,13 @@ pub fn inherited_fds(matches: &ArgMatches) -> anyhow::Result<(u32, u32)> {
     let Some(end) = 3_u32.checked_add(listen_fds).and_then(|end| end.checked_add(preserve_fds)) else {
         bail!("--preserve-fds {preserve_fds} is too large");
     };
-    if let Some(missing) = (3..end).find(|number| i32::try_from(*number).map_or(true, |number| !fd::is_open(number))) {
-        bail!("--preserve-fds {preserve_fds} (LISTEN_FDS {listen_fds}): descriptor {missing} is not open");
+    let (Ok(first), Ok(end)) = (i32::try_from(3 + listen_fds), i32::try_from(end)) else {
+        bail!("--preserve-fds {preserve_fds} is too large");
+    };
+    if let Some(missing) = (3..first).find(|number| !fd::is_open(*number)) {
+        bail!("LISTEN_FDS={listen_fds}: descriptor {missing} is not open");
     }
+    fd::reserve(first..end).with_context(|| format!("--preserve-fds {preserve_fds}: reserve what is not open"))?;
     Ok((preserve_fds, listen_fds))
 }
 

@@ -1,9 +1,12 @@
 //! Descriptors that come from outside: accepted, received, inherited; and many that are closed at once.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, UnixAddr, accept4, recvmsg, sendmsg};
 
 /// `int accept4(int sockfd, NULL, NULL, SOCK_CLOEXEC);` — <https://man7.org/linux/man-pages/man2/accept4.2.html>
@@ -99,6 +102,28 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
+/// `int fcntl(int fd, F_DUPFD_CLOEXEC, int number);` — <https://man7.org/linux/man-pages/man2/F_DUPFD.2const.html>
+///
+/// Takes those of the numbers that are free, so that nothing else gets them, until execve(2) frees them again.
+///
+/// # Errors
+/// `EINVAL` for a number above the limit of open files (RLIMIT_NOFILE), `EMFILE`.
+pub fn reserve(numbers: Range<RawFd>) -> Result<(), Errno> {
+    let mut placeholder = None;
+    // From above: a number that is too large is known before the others are taken.
+    for number in numbers.rev().filter(|number| !is_open(*number)) {
+        let placeholder = match &placeholder {
+            Some(placeholder) => placeholder,
+            None => placeholder.insert(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?),
+        };
+        if placeholder.as_fd().as_raw_fd() != number {
+            fcntl(placeholder, FcntlArg::F_DUPFD_CLOEXEC(number))?;
+        }
+    }
+    std::mem::forget(placeholder);
+    Ok(())
+}
+
 /// `int dup2(int oldfd, int newfd);` for the three standard streams
 /// — <https://man7.org/linux/man-pages/man2/dup2.2.html>
 ///
@@ -173,5 +198,21 @@ mod tests {
         drop(spent);
         assert_eq!(open(), 1);
         assert!(is_open(kept.as_raw_fd()));
+    }
+
+    #[test]
+    fn reserved_numbers_are_taken_until_the_next_program_begins() {
+        let file = File::open("/").unwrap();
+        let given = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(702)).unwrap();
+        set_inheritable(given, true).unwrap();
+        let begin = given - 2;
+        reserve(begin..given + 3).unwrap();
+        for number in begin..given + 3 {
+            assert!(is_open(number), "{number}");
+            // SAFETY: asking for the flags of any number is harmless.
+            let closes = unsafe { libc::fcntl(number, libc::F_GETFD) } & libc::FD_CLOEXEC != 0;
+            assert_eq!(closes, number != given, "{number}: what was open stays as it is");
+        }
+        assert_eq!(reserve(begin..i32::MAX), Err(Errno::EINVAL));
     }
 }
