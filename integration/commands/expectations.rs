@@ -51,6 +51,7 @@ fn what_cannot_be_executed_is_said_in_the_words_that_managers_match() {
     only_rt!();
     for (program, words, podmans, dockers) in [
         ("nosuch", "exec: \"nosuch\": executable file not found in $PATH", 127, 127),
+        ("", "exec: \"\": executable file not found in $PATH", 127, 127), // podman's, for an image without a command
         ("/nosuch", "exec: \"/nosuch\": stat /nosuch: no such file or directory", 127, 127),
         ("/plain", "exec: \"/plain\": permission denied", 126, 126),
         ("/etc", "exec: \"/etc\": is a directory", 126, 126),

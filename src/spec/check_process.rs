@@ -12,7 +12,10 @@ pub fn check(process: &Process, pointer: &str, faults: &mut Faults) {
     match process.args() {
         None => faults.error(format!("{pointer}/args"), "missing"),
         Some(args) if args.is_empty() => faults.error(format!("{pointer}/args"), "args must not be empty"),
-        Some(args) if args[0].is_empty() => faults.error(format!("{pointer}/args/0"), "is empty"),
+        // podman makes it of an image without a command, and its exit code of these words.
+        Some(args) if args[0].is_empty() => {
+            faults.error(format!("{pointer}/args/0"), "exec: \"\": executable file not found in $PATH");
+        }
         Some(_) => {}
     }
     let user = process.user();

@@ -246,7 +246,7 @@ fn each_mistake_is_said_in_one_line() {
         ("/process/user/gid", json!(4294967295_u32), "4294967295 is not an id"),
         ("/process/args", json!([]), "args must not be empty"),
         ("/process/args", json!(null), "missing"),
-        ("/process/args/0", json!(""), "is empty"),
+        ("/process/args/0", json!(""), "exec: \"\": executable file not found in $PATH"),
         ("/process/cwd", json!("tmp"), "\"tmp\" is not an absolute path"),
         ("/process/env", json!(["A"]), "/0: \"A\" is not of the form NAME=VALUE"),
         ("/process/env", json!(["=A"]), "/0: \"=A\" has no name before the ="),
