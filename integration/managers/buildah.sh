@@ -28,6 +28,8 @@ expect 'the user' 0 '1000' run --user 1000 "$container" id -u
 expect 'the working directory, the environment' 0 '/tmp b' run --workingdir /tmp --env a=b "$container" sh -c 'echo $(pwd) $a'
 mkdir -p /tmp/shared; echo shared > /tmp/shared/file
 expect 'a volume' 0 'shared' run -v /tmp/shared:/mnt:ro "$container" cat /mnt/file
+mkdir -p /tmp/given; echo given > /tmp/given/file
+expect_error 'a volume that it labels and gives to the user: it says nothing more' 0 '' run --user 1000 -v /tmp/given:/mnt:z,U "$container" touch /mnt/new
 expect 'a mount' 0 'tmpfs' run --mount type=tmpfs,destination=/mnt "$container" stat -f -c %T /mnt
 expect 'capabilities' 0 '*0000000000000000' run --cap-drop all "$container" grep CapEff /proc/self/status
 expect 'one capability more' 0 '*[1357]??' sh -c "buildah run --cap-add CAP_NET_ADMIN $container grep CapEff /proc/self/status | sed 's/.$//'"

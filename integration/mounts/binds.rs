@@ -167,3 +167,21 @@ fn a_mount_of_nothing_is_refused() {
         container.assert_nothing_left();
     }
 }
+
+/// Managers leave their own words in the options, which they have carried out by then: `z`, `Z` (label the source) and
+/// `U` (give it to the container's user).
+#[test]
+fn the_words_of_managers_are_passed_over() {
+    let (bundle, source) = with_source("cat /mnt/file");
+    let outcome = Container::new(bundle.bind(&source, "/mnt", &["z", "Z", "U", "ro"])).run().ok();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("from outside\n", ""));
+}
+
+/// Any other word that a bind mount has no use for is told, behind theirs as well.
+#[test]
+fn an_option_without_meaning_is_told() {
+    only_rt!();
+    let (bundle, source) = with_source("cat /mnt/file");
+    let outcome = Container::new(bundle.bind(&source, "/mnt", &["z", "size=1m"])).run().ok();
+    assert!(outcome.stderr.contains("/mounts/") && outcome.stderr.contains("\"size\""), "{outcome:?}");
+}

@@ -102,7 +102,7 @@ fn plan_mount(index: usize, mount: &Mount, context: &Context<'_>, faults: &mut F
             faults.error(pointer("/source"), "a bind mount needs a source, this one is empty");
             return None;
         }
-        if let Some(option) = gathered.data.first() {
+        if let Some(option) = gathered.data.iter().find(|option| !is_managers_own(option)) {
             let name = option.key.to_string_lossy();
             faults.warn(pointer("/options"), format!("\"{name}\" has no meaning for a bind mount"));
         }
@@ -141,6 +141,12 @@ fn plan_mount(index: usize, mount: &Mount, context: &Context<'_>, faults: &mut F
         destination_nofollow: gathered.destination_nofollow,
         readonly_last: false,
     })
+}
+
+/// Whether an option is a word of podman's or buildah's for themselves: `z` and `Z` label the source, `U` gives it to the
+/// container's user. They have done it, and leave the word where it stood.
+fn is_managers_own(option: &SuperblockOption) -> bool {
+    option.value.is_none() && matches!(option.key.to_bytes(), b"z" | b"Z" | b"U")
 }
 
 /// The options of cgroup2 are those of the one tree that the machine has: a container could not have others.
