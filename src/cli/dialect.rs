@@ -139,8 +139,10 @@ impl Dialect {
         let verb = verb.unwrap_or_default();
         // A misuse names the verb first.
         let misuse = message.strip_prefix(verb).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(message);
+        // An empty program is a fault of the configuration, and has the place of one.
+        let program = message.split_once("/args/0: ").map_or(message, |(_, reason)| reason);
         let said = PHRASES.iter().find_map(|phrase| {
-            let found = hole(phrase.rt, message).or_else(|| hole(phrase.rt, misuse))?;
+            let found = [message, misuse, program].into_iter().find_map(|text| hole(phrase.rt, text))?;
             Some(match self {
                 Dialect::Crun => phrase.crun.replace('X', found),
                 _ => phrase.runc.replace('X', found),
@@ -191,6 +193,12 @@ mod tests {
                 "exec: \"no:such\": executable file not found in $PATH",
                 "runc run failed: unable to start container process: exec: \"no:such\": executable file not found in $PATH",
                 "executable file `no:such` not found in $PATH: No such file or directory",
+            ),
+            (
+                "create",
+                "config.json: /process/args/0: exec: \"\": executable file not found in $PATH",
+                "runc create failed: unable to start container process: exec: \"\": executable file not found in $PATH",
+                "executable file `` not found in $PATH: No such file or directory",
             ),
             (
                 "exec",
