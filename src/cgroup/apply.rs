@@ -10,6 +10,7 @@ use super::patience::Patience;
 use super::{Cgroup, devices, file, unit};
 use crate::host::cgroup::Version;
 use crate::plan::cgroup::{CpuMax, MemoryCheck, OnMissing, ResourcePlan, ResourceWrite, properties_of};
+use crate::sys::fd::Spent;
 
 /// How long the memory in use may stay above a new limit.
 const BUSY_LIMIT: Duration = Duration::from_millis(5);
@@ -29,9 +30,7 @@ pub fn apply(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
         _ => Vec::new(),
     };
     if let Some(plan) = &resources.devices {
-        if let Some(directory) = cgroup.paths.v2_limits() {
-            devices::apply_program(directory, plan)?;
-        }
+        devices::apply_program(cgroup, plan)?;
         if !cgroup.device_lines_stand
             && let Some(directory) = cgroup.paths.v1_directory("devices")
         {
@@ -94,13 +93,14 @@ impl Before {
 
 fn apply_writes(cgroup: &Cgroup, resources: &ResourcePlan) -> anyhow::Result<()> {
     let mut later = Vec::new();
+    let mut spent = Spent::default();
     for write in &resources.writes {
-        match apply_write(cgroup, write) {
+        match apply_write(cgroup, write, &mut spent) {
             Err((_, Errno::EINVAL)) if write.again_at_the_end => later.push(write),
             result => explain(cgroup, write, result)?,
         }
     }
-    later.into_iter().try_for_each(|write| explain(cgroup, write, apply_write(cgroup, write)))
+    later.into_iter().try_for_each(|write| explain(cgroup, write, apply_write(cgroup, write, &mut spent)))
 }
 
 /// What systemd's unit of measure is made of.
@@ -137,15 +137,15 @@ pub fn directory_of<'a>(cgroup: &'a Cgroup, write: &ResourceWrite) -> Option<&'a
 }
 
 /// Writes one value, or the other one where the first file does not exist; a fault says which file it was.
-fn apply_write<'a>(cgroup: &Cgroup, write: &'a ResourceWrite) -> Result<(), (&'a str, Errno)> {
+fn apply_write<'a>(cgroup: &Cgroup, write: &'a ResourceWrite, spent: &mut Spent) -> Result<(), (&'a str, Errno)> {
     let first = write.file.as_ref();
     let directory = directory_of(cgroup, write).ok_or((first, Errno::ENOENT))?;
-    match (write_patiently(&directory.join(first), write), &write.otherwise) {
+    match (write_patiently(&directory.join(first), write, spent), &write.otherwise) {
         // BFQ is there, but not the scheduler of this device.
         (Err(Errno::EOPNOTSUPP), Some((file, value))) => {
-            write_lines(&directory.join(file), value, false).map_err(|_| (first, Errno::EOPNOTSUPP))
+            write_lines(&directory.join(file), value, false, spent).map_err(|_| (first, Errno::EOPNOTSUPP))
         }
-        (Err(Errno::ENOENT), Some((file, value))) => match write_lines(&directory.join(file), value, false) {
+        (Err(Errno::ENOENT), Some((file, value))) => match write_lines(&directory.join(file), value, false, spent) {
             Err(Errno::ENOENT) if write.on_missing == OnMissing::Prefer => Ok(()),
             result => result.map_err(|errno| (*file, errno)),
         },
@@ -156,17 +156,17 @@ fn apply_write<'a>(cgroup: &Cgroup, write: &'a ResourceWrite) -> Result<(), (&'a
 
 /// A memory limit of v1 is refused while more is charged, and charges are counted in batches: a process that has just
 /// joined, as init has, may give most of them back in a moment.
-fn write_patiently(path: &Path, write: &ResourceWrite) -> Result<(), Errno> {
+fn write_patiently(path: &Path, write: &ResourceWrite, spent: &mut Spent) -> Result<(), Errno> {
     let mut patience = Patience::new(BUSY_LIMIT);
     loop {
-        match write_lines(path, &write.value, write.after_first_word) {
+        match write_lines(path, &write.value, write.after_first_word, spent) {
             Err(Errno::EBUSY) if write.controller == "memory" && patience.pause() => {}
             result => return result,
         }
     }
 }
 
-fn write_lines(path: &Path, value: &str, after_first_word: bool) -> Result<(), Errno> {
+fn write_lines(path: &Path, value: &str, after_first_word: bool, spent: &mut Spent) -> Result<(), Errno> {
     if after_first_word {
         let now = file::read(path)?;
         let first = now.split_whitespace().next().unwrap_or("max");
@@ -175,10 +175,13 @@ fn write_lines(path: &Path, value: &str, after_first_word: bool) -> Result<(), E
     let fd = file::open_for_writing(path)?;
     // An empty line is a value too: that of an empty cpuset.
     if !value.contains('\n') || value.trim().is_empty() {
-        return file::write_to(&fd, value);
+        file::write_to(&fd, value)?;
+    } else {
+        // Files such as io.max take one device with each write.
+        value.split('\n').filter(|line| !line.trim().is_empty()).try_for_each(|line| file::write_to(&fd, line))?;
     }
-    // Files such as io.max take one device with each write.
-    value.split('\n').filter(|line| !line.trim().is_empty()).try_for_each(|line| file::write_to(&fd, line))
+    spent.push(fd);
+    Ok(())
 }
 
 /// `write "1" to /sys/fs/cgroup/…/pids.max (/linux/resources/pids/limit): EINVAL`, and what is known beyond.

@@ -81,7 +81,7 @@ fn has_own_processes(directory: &Path) -> bool {
 
 /// Whether processes can be put there: not into a threaded cgroup, nor below one, but into the root of such a tree.
 pub fn takes_processes(directory: &Path) -> bool {
-    file::read(&directory.join("cgroup.type"))
+    file::read_value(&directory.join("cgroup.type"))
         .map_or(true, |kind| kind.starts_with("domain") && !kind.contains("invalid"))
 }
 

@@ -322,8 +322,9 @@ impl Cgroup {
             }
             self.joins.open_v2(directory)?;
         }
-        // Also a new one may be: init would never come to its first step.
-        freeze::refuse_frozen(&self.paths)
+        // Init would never come to its first step.
+        let is_new = self.paths.directories().all(|directory| self.made.iter().any(|made| made == directory));
+        if is_new { freeze::refuse_frozen_above(&self.paths) } else { freeze::refuse_frozen(&self.paths) }
     }
 
     /// Makes a directory with its parents; whether it is new.

@@ -1,12 +1,12 @@
 //! The container's device rules: lines on v1, a program on v2.
 
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::Context;
 
-use super::file;
+use super::{Cgroup, file};
 use crate::plan::cgroup::{DeviceForm, DevicePlan};
 use crate::sys::bpf;
 
@@ -32,24 +32,31 @@ pub fn apply_lines(directory: &Path, plan: &DevicePlan) -> anyhow::Result<bool> 
 }
 
 /// Attaches the program, if the plan has one, in place of an earlier one of ours.
-pub fn apply_program(directory: &Path, plan: &DevicePlan) -> anyhow::Result<()> {
-    let DeviceForm::Program(instructions) = &plan.form else { return Ok(()) };
+pub fn apply_program(cgroup: &Cgroup, plan: &DevicePlan) -> anyhow::Result<()> {
+    let (DeviceForm::Program(instructions), Some(directory)) = (&plan.form, cgroup.paths.v2_limits()) else {
+        return Ok(());
+    };
+    if let Some(open) = cgroup.v2_fd() {
+        return attach(open, directory, instructions);
+    }
+    let open = file::open_directory(directory).with_context(|| format!("open {}", directory.display()))?;
+    attach(open.as_fd(), directory, instructions)
+}
+
+fn attach(cgroup: BorrowedFd<'_>, directory: &Path, instructions: &[u64]) -> anyhow::Result<()> {
     let at = || format!("cgroup {}", directory.display());
-    let cgroup = file::open_directory(directory).with_context(|| format!("open {}", directory.display()))?;
     let program = bpf::load_device_program(instructions, PROGRAM_NAME)
         .with_context(|| format!("load the device program of {}", at()))?;
     let mut ours = Vec::new();
-    for attached in
-        bpf::device_programs(cgroup.as_fd()).with_context(|| format!("list the device programs of {}", at()))?
-    {
+    for attached in bpf::device_programs(cgroup).with_context(|| format!("list the device programs of {}", at()))? {
         if bpf::is_named(attached.as_fd(), PROGRAM_NAME)? {
             ours.push(attached);
         }
     }
-    bpf::attach_device_program(cgroup.as_fd(), program.as_fd(), ours.first().map(AsFd::as_fd))
+    bpf::attach_device_program(cgroup, program.as_fd(), ours.first().map(AsFd::as_fd))
         .with_context(|| format!("attach the device program to {}", at()))?;
     for older in ours.iter().skip(1) {
-        bpf::detach_device_program(cgroup.as_fd(), older.as_fd())
+        bpf::detach_device_program(cgroup, older.as_fd())
             .with_context(|| format!("detach an old device program from {}", at()))?;
     }
     Ok(())
@@ -113,7 +120,7 @@ mod tests {
         let other = bpf::load_device_program(instructions, c"someone_else").unwrap();
         bpf::attach_device_program(cgroup.as_fd(), other.as_fd(), None).unwrap();
         for _ in 0..3 {
-            apply_program(&directory, &plan).unwrap();
+            attach(cgroup.as_fd(), &directory, instructions).unwrap();
             assert_eq!(count(), 2);
         }
         bpf::detach_device_program(cgroup.as_fd(), other.as_fd()).unwrap();

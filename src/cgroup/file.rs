@@ -7,6 +7,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use crate::sys::fd;
+
 /// Opens a file for writing; never makes one.
 pub fn open_for_writing(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
@@ -51,15 +53,7 @@ pub fn read(path: &Path) -> Result<String, Errno> {
 
 /// Reads a file of one value, which the kernel gives in one piece: there is no second read to see its end.
 pub fn read_value(path: &Path) -> Result<String, Errno> {
-    let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let mut buffer = [0; 4096];
-    loop {
-        match nix::unistd::read(&fd, &mut buffer) {
-            Ok(length) => return Ok(String::from_utf8_lossy(&buffer[..length]).into_owned()),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
+    fd::read_small_file(path).map(|text| String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The value of `key` in a file of lines `key value`, such as cgroup.events.

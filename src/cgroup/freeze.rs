@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use nix::errno::Errno;
 
 use super::patience::Patience;
@@ -107,26 +107,36 @@ fn thaw_tree(directory: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// Which cgroup.
 pub fn refuse_frozen(paths: &CgroupPaths) -> anyhow::Result<()> {
-    let v1 = paths.v1_directory("freezer").map(|directory| (directory, "freezer.state"));
-    // A new cgroup below a frozen one has no `cgroup.freeze` of its own, but is frozen already.
-    let v2 = paths
-        .v2
-        .as_deref()
-        .into_iter()
-        .flat_map(|directory| ["cgroup.freeze", "cgroup.events"].map(|file| (directory, file)));
-    for (directory, name) in v1.into_iter().chain(v2) {
-        let path = directory.join(name);
-        let Some(text) = read_unless_gone(&path)? else { continue };
-        let is_frozen = match name {
-            "freezer.state" => text.trim() != "THAWED",
-            "cgroup.freeze" => text.trim() != "0",
-            _ => file::value_of(&text, "frozen") == Some("1"),
-        };
-        if is_frozen {
-            bail!("cgroup {}: is frozen, or one above it is", directory.display());
-        }
+    if let Some(directory) = &paths.v2
+        && read_unless_gone(&directory.join("cgroup.freeze"))?.is_some_and(|state| state.trim() != "0")
+    {
+        return Err(refusal(directory));
+    }
+    refuse_frozen_above(paths)
+}
+
+/// The same for a cgroup that was just made: it can be frozen by one above it only. On v2 it has no `cgroup.freeze` of
+/// its own then, but is frozen already.
+///
+/// # Errors
+/// Which cgroup.
+pub fn refuse_frozen_above(paths: &CgroupPaths) -> anyhow::Result<()> {
+    if let Some(directory) = paths.v1_directory("freezer")
+        && read_unless_gone(&directory.join("freezer.state"))?.is_some_and(|state| state.trim() != "THAWED")
+    {
+        return Err(refusal(directory));
+    }
+    if let Some(directory) = &paths.v2
+        && read_unless_gone(&directory.join("cgroup.events"))?
+            .is_some_and(|events| file::value_of(&events, "frozen") == Some("1"))
+    {
+        return Err(refusal(directory));
     }
     Ok(())
+}
+
+fn refusal(directory: &Path) -> anyhow::Error {
+    anyhow!("cgroup {}: is frozen, or one above it is", directory.display())
 }
 
 /// Whether the container is paused, or is about to be. One small file is read; a removed cgroup is not frozen.

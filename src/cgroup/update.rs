@@ -60,9 +60,7 @@ impl Undo {
     fn undo(self) -> Vec<String> {
         let mut causes = Vec::new();
         if let Some(before) = &self.plan.devices {
-            if let Some(directory) = self.cgroup.paths.v2_limits() {
-                causes.extend(devices::apply_program(directory, before).err().map(|error| format!("{error:#}")));
-            }
+            causes.extend(devices::apply_program(&self.cgroup, before).err().map(|error| format!("{error:#}")));
             if let Some(directory) = self.cgroup.paths.v1_directory("devices") {
                 causes.extend(devices::apply_lines(directory, before).err().map(|error| format!("{error:#}")));
             }

@@ -87,34 +87,34 @@ fn explain_id(errno: Errno) -> anyhow::Error {
     }
 }
 
-/// Leaves only those capabilities effective that the plan's program will have; `regain_effective` is the way back.
+/// Leaves only those capabilities effective that the plan's program will have, and gives the caller's own, for the two
+/// steps that follow.
 ///
 /// # Errors
 /// None in practice.
-pub fn restrict_effective(plan: &ProcessPlan) -> Result<()> {
+pub fn restrict_effective(plan: &ProcessPlan) -> Result<sys::CapabilitySets> {
     let own = sys::capget().context("read capabilities")?;
     let effective = plan.capabilities.effective & own.permitted;
-    sys::capset(sys::CapabilitySets { effective, ..own }).context("make capabilities ineffective")
+    sys::capset(sys::CapabilitySets { effective, ..own }).context("make capabilities ineffective")?;
+    Ok(own)
 }
 
 /// Makes all permitted capabilities effective: setresuid(2) to a user other than root leaves them permitted only.
 ///
 /// # Errors
 /// None in practice.
-pub fn regain_effective() -> Result<()> {
-    let own = sys::capget().context("read capabilities")?;
+pub fn regain_effective(own: sys::CapabilitySets) -> Result<()> {
     sys::capset(sys::CapabilitySets { effective: own.permitted, ..own }).context("make capabilities effective")
 }
 
-/// Sets effective, permitted, inheritable and ambient capabilities.
+/// Sets effective, permitted, inheritable and ambient capabilities, as far as they are among the `own`.
 ///
 /// Gives a warning for each set of which something cannot be granted: the OCI spec wants no error there.
 ///
 /// # Errors
 /// When the kernel refuses what it should grant.
-pub fn set_capabilities(plan: &ProcessPlan) -> Result<Vec<String>> {
+pub fn set_capabilities(plan: &ProcessPlan, own: sys::CapabilitySets) -> Result<Vec<String>> {
     let asked = plan.capabilities;
-    let own = sys::capget().context("read capabilities")?;
     let bounding = own_bounding(asked.bounding, own);
     let sets = sys::CapabilitySets {
         permitted: asked.permitted & own.permitted,
@@ -186,6 +186,7 @@ pub fn apply_session_keyring(id: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::Signal;
     use serde_json::json;
 
     use super::*;
@@ -201,7 +202,7 @@ mod tests {
     fn become_plan(plan: &ProcessPlan) -> Result<Vec<String>> {
         drop_bounding(plan)?;
         set_ids(plan, Groups::Set)?;
-        let warnings = set_capabilities(plan)?;
+        let warnings = set_capabilities(plan, restrict_effective(plan)?)?;
         set_no_new_privileges(plan)?;
         Ok(warnings)
     }
@@ -228,6 +229,34 @@ mod tests {
             CapInh: 0000000000000020\nCapPrm: 0000000000000021\nCapEff: 0000000000000001\nCapBnd: 0000000000000021\n\
             CapAmb: 0000000000000020\nNoNewPrivs: 1\n";
         assert_eq!(told.as_deref(), Ok(expected));
+    }
+
+    /// Whoever is hidden once the ids are set stays so: no later step sets the flag again.
+    #[test]
+    fn giving_capabilities_up_leaves_a_process_hidden_and_bound_to_its_parent() {
+        if !is_root() {
+            return;
+        }
+        let plan = plan_of(json!({
+            "user": {"uid": 1000, "gid": 1000},
+            "noNewPrivileges": true,
+            "capabilities": {
+                "bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"],
+                "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"],
+            },
+        }));
+        let told = in_child(|| {
+            drop_bounding(&plan)?;
+            set_ids(&plan, Groups::Set)?;
+            prctl::set_dumpable(false)?;
+            prctl::set_pdeathsig(Signal::SIGKILL)?;
+            let own = restrict_effective(&plan)?;
+            regain_effective(own)?;
+            set_capabilities(&plan, own)?;
+            set_no_new_privileges(&plan)?;
+            Ok(format!("{} {:?}", prctl::get_dumpable()?, prctl::get_pdeathsig()?))
+        });
+        assert_eq!(told.as_deref(), Ok("false Some(SIGKILL)"));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
+
+use crate::sys::fd::read_small_file;
 
 /// Where every distribution mounts cgroups.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -74,14 +75,14 @@ impl Layout {
         for membership in memberships.iter().filter(|m| !m.controllers.is_empty()) {
             let mount = Path::new(ROOT).join(membership.conventional_name());
             if magic_of(&mount) != Some(CGROUP_SUPER_MAGIC) {
-                return Ok(from_mountinfo(&read_file("/proc/self/mountinfo")?, &memberships));
+                return Ok(from_mountinfo(&read_mountinfo()?, &memberships));
             }
             by_convention.push(membership.at(mount));
         }
         let second = Path::new(ROOT).join("unified");
         let second = (magic_of(&second) == Some(CGROUP2_SUPER_MAGIC)).then(|| unified(second.clone(), &memberships));
         if by_convention.is_empty() && second.is_none() {
-            return Ok(from_mountinfo(&read_file("/proc/self/mountinfo")?, &memberships));
+            return Ok(from_mountinfo(&read_mountinfo()?, &memberships));
         }
         Ok(Layout::Legacy { hierarchies: by_convention, unified: second })
     }
@@ -203,24 +204,15 @@ fn magic_of(path: &Path) -> Option<FsType> {
     statfs(path).ok().map(|stat| stat.filesystem_type())
 }
 
-/// Reads a small file of the kernel's with as few system calls as possible.
+/// Reads a file of the kernel's that comes in one piece.
 pub(super) fn read_file(path: impl AsRef<Path>) -> anyhow::Result<String> {
-    use nix::fcntl::{OFlag, open};
-    use nix::sys::stat::Mode;
     let path = path.as_ref();
-    let read = || -> Result<String, Errno> {
-        let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        let mut text = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            match nix::unistd::read(&fd, &mut buffer)? {
-                0 => break,
-                length => text.extend_from_slice(&buffer[..length]),
-            }
-        }
-        Ok(String::from_utf8_lossy(&text).into_owned())
-    };
-    read().with_context(|| format!("read {}", path.display()))
+    let text = read_small_file(path).with_context(|| format!("read {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn read_mountinfo() -> anyhow::Result<String> {
+    std::fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")
 }
 
 #[cfg(test)]

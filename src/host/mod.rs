@@ -43,7 +43,7 @@ impl Host {
         if kernel < OLDEST_KERNEL {
             bail!("this is Linux {}.{}: rt needs Linux {}.{}", kernel.0, kernel.1, OLDEST_KERNEL.0, OLDEST_KERNEL.1);
         }
-        let in_user_namespace = !is_initial_map(&cgroup::read_file("/proc/self/uid_map")?);
+        let in_user_namespace = in_user_namespace()?;
         let euid = nix::unistd::geteuid().as_raw();
         let capabilities = crate::sys::process::effective_capabilities().context("capget")?;
         let host = Host {
@@ -72,6 +72,14 @@ impl Host {
     }
 }
 
+/// Whether the caller is in a user namespace other than the first, as its map of ids tells.
+///
+/// # Errors
+/// /proc is not there to be read.
+pub fn in_user_namespace() -> anyhow::Result<bool> {
+    Ok(!is_initial_map(&cgroup::read_file("/proc/self/uid_map")?))
+}
+
 /// Where the caller's files of this boot belong: `$XDG_RUNTIME_DIR`, unless it is relative ("consider the path invalid
 /// and ignore it", says the XDG Base Directory Specification), or the directory that a login gives, where it is
 /// there and theirs. It outlives the variable: `su`, `sudo -u`, cron and setpriv drop that.
@@ -82,9 +90,12 @@ pub fn runtime_directory() -> Option<PathBuf> {
 
 fn own_directory(of_all: &Path) -> Option<PathBuf> {
     let euid = nix::unistd::geteuid();
+    if euid.is_root() {
+        return None;
+    }
     let directory = of_all.join(euid.to_string());
     let metadata = std::fs::symlink_metadata(&directory).ok()?;
-    (!euid.is_root() && metadata.is_dir() && metadata.uid() == euid.as_raw()).then_some(directory)
+    (metadata.is_dir() && metadata.uid() == euid.as_raw()).then_some(directory)
 }
 
 /// Reads `6.18.44-fc-v669` as (6, 18).

@@ -1,17 +1,20 @@
 //! Paths that the container may not read, or not write.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Context;
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{SFlag, fstat, makedev};
+use nix::unistd::fchdir;
 
 use super::prepare::HOST;
 use super::resolve::{self, Symlinks};
 use super::{Root, attributes, device};
 use crate::plan::rootfs::{Attributes, RootfsPlan, SuperblockOption, attribute};
 use crate::sys::fd::Spent;
-use crate::sys::mount::{AT_EMPTY_PATH, AT_RECURSIVE, FsContext, OPEN_TREE_CLONE, move_mount, open_tree};
+use crate::sys::mount::{AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, move_mount, open_tree};
 
 /// A clone of the host's null device, after a look at what it is (CVE-2025-31133): nothing of the image is used.
 ///
@@ -65,7 +68,6 @@ impl Root {
     pub fn apply_masked_paths(&mut self, plan: &RootfsPlan) -> anyhow::Result<()> {
         let Some(null) = self.null.take() else { return Ok(()) };
         let mut file = Cover::new(null);
-        let mut directory = None;
         let mut spent = Spent::default();
         for path in &plan.masked_paths {
             let object = || format!("mask {}", path.display());
@@ -79,11 +81,8 @@ impl Root {
                 file.place(target, &mut spent).with_context(object)?;
                 continue;
             }
-            let cover = match &mut directory {
-                Some(cover) => cover,
-                none => none.insert(Cover::new(empty_directory(plan.mask_label.as_ref()).with_context(object)?)),
-            };
-            cover.place(target, &mut spent).with_context(object)?;
+            cover_by_empty_directory(target.as_fd(), plan.mask_label.as_ref()).with_context(object)?;
+            spent.push(target);
         }
         Ok(())
     }
@@ -131,17 +130,17 @@ fn cover_by_readonly_self(target: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     Ok(tree)
 }
 
-/// With the label of the container's mounts, or it would not even be seen that it is empty.
-fn empty_directory(label: Option<&SuperblockOption>) -> anyhow::Result<OwnedFd> {
-    let tmpfs = FsContext::open(c"tmpfs")?;
-    if let Some(SuperblockOption { key, value, .. }) = label {
-        tmpfs.set(key, value.as_deref()).with_context(|| format!("label it {value:?} (/linux/mountLabel)"))?;
+/// A read-only tmpfs, with the label of the container's mounts, or it would not even be seen that it is empty.
+fn cover_by_empty_directory(target: BorrowedFd<'_>, label: Option<&SuperblockOption>) -> anyhow::Result<()> {
+    let mut data = b"mode=755,nr_blocks=1,nr_inodes=1".to_vec();
+    if let Some(SuperblockOption { key, value: Some(value), .. }) = label {
+        // In quotes: the categories of a label have commas between them.
+        data.extend([b",", key.to_bytes(), b"=\"", value.to_bytes(), b"\""].concat());
     }
-    tmpfs.set(c"mode", Some(c"755"))?;
-    tmpfs.set(c"nr_blocks", Some(c"1"))?;
-    tmpfs.set(c"nr_inodes", Some(c"1"))?;
-    tmpfs.set(c"ro", None)?;
-    tmpfs.create()?;
-    let all = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
-    Ok(tmpfs.mount(all)?)
+    let data = CString::new(data).context("a label with a NUL")?;
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    // The working directory needs no path, so nothing can be exchanged.
+    fchdir(target)?;
+    mount(Some(c"tmpfs"), c".", Some(c"tmpfs"), flags, Some(data.as_c_str()))
+        .with_context(|| format!("mount a tmpfs with {data:?}"))
 }

@@ -9,9 +9,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use nix::unistd::{read, write};
+use nix::unistd::write;
 
 use crate::plan::rootfs::Sysctl;
+use crate::sys::fd::read_small;
 
 /// The root directory of a real procfs.
 #[derive(Debug)]
@@ -56,16 +57,12 @@ impl ProcFs {
         }
     }
 
-    /// Reads a short file of it, in one read(2).
+    /// Reads a short file of it, in one read(2) as a rule.
     ///
     /// # Errors
     /// As openat2(2) and read(2).
     pub fn read(&self, path: impl AsRef<Path>) -> nix::Result<Vec<u8>> {
-        let file = self.open_file(path, OFlag::O_RDONLY)?;
-        let mut bytes = vec![0; 4096];
-        let length = read(&file, &mut bytes)?;
-        bytes.truncate(length);
-        Ok(bytes)
+        read_small(self.open_file(path, OFlag::O_RDONLY)?.as_fd())
     }
 
     /// Writes to a file of it, in one write(2).

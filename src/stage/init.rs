@@ -139,11 +139,11 @@ impl Init<'_> {
         }
         if self.plan.namespaces.user.is_own() {
             become_root(&self.plan.namespaces)?;
+            // Changing credentials has disarmed it.
+            process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")?;
         }
         // Not earlier: an unprivileged runtime could not have written the maps of a process that is not dumpable.
-        nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
-        // Changing credentials has disarmed it.
-        process::die_with_parent(Some(Signal::SIGKILL)).context("prctl PR_SET_PDEATHSIG")
+        nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")
     }
 
     fn join_namespaces(&mut self) -> anyhow::Result<()> {
@@ -301,8 +301,8 @@ impl Init<'_> {
     }
 
     fn drop_capabilities(&mut self) -> anyhow::Result<()> {
-        let Some(process) = self.plan.process.as_ref() else { return Ok(()) };
-        for text in privileges::drop_capabilities(process, self.filter(), self.settings.preserve_fds)? {
+        let (Some(process), Some(program)) = (&self.plan.process, &self.program) else { return Ok(()) };
+        for text in program.drop_capabilities(process, self.filter(), self.settings.preserve_fds)? {
             self.channel.send(&Message::Warning { text })?;
         }
         Ok(())

@@ -358,7 +358,8 @@ impl<'a> Join<'a> {
     }
 
     fn drop_capabilities(&mut self) -> anyhow::Result<()> {
-        for text in privileges::drop_capabilities(self.process, self.loader()?, self.settings.preserve_fds)? {
+        let program = self.program.as_ref().context("no program was found")?;
+        for text in program.drop_capabilities(self.process, self.loader()?, self.settings.preserve_fds)? {
             self.channel()?.send(&Message::Warning { text })?;
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::confine::labels::{apply_key_label, apply_labels};
 use crate::confine::{cwd, executable, home, limits};
 use crate::plan::process::ProcessPlan;
 use crate::rootfs::ProcFs;
+use crate::sys::credentials::CapabilitySets;
 use crate::sys::{fd, process as kernel};
 
 /// The labels that its program will have.
@@ -71,25 +72,6 @@ pub fn become_user(process: &ProcessPlan, settings: &Settings) -> anyhow::Result
     stay_hidden()
 }
 
-/// The capabilities, and the filter that takes privilege to load; gives what could not be granted.
-pub fn drop_capabilities(process: &ProcessPlan, filter: Loader<'_>, preserve_fds: u32) -> anyhow::Result<Vec<String>> {
-    if filter.filter.is_some() && !process.no_new_privileges {
-        // Not later: a profile may be older than close_range(2). What is opened from here on closes by itself.
-        close_on_exec(preserve_fds)?;
-        // Without noNewPrivileges it takes CAP_SYS_ADMIN, which goes next.
-        regain_effective()?;
-        filter.load()?;
-    }
-    let refused = set_capabilities(process)?;
-    set_no_new_privileges(process)?;
-    stay_hidden()?;
-    if filter.has_listener() && process.no_new_privileges {
-        close_on_exec(preserve_fds)?;
-        filter.load()?;
-    }
-    Ok(refused)
-}
-
 /// A change of credentials has made us dumpable again, as far as /proc/sys/fs/suid_dumpable goes, and free of our
 /// parent's fate.
 fn stay_hidden() -> anyhow::Result<()> {
@@ -105,6 +87,8 @@ fn close_on_exec(preserve_fds: u32) -> anyhow::Result<()> {
 pub struct Program {
     env: Vec<CString>,
     path: CString,
+    /// What rt itself has until [`Program::drop_capabilities`].
+    capabilities: CapabilitySets,
 }
 
 impl Program {
@@ -112,7 +96,7 @@ impl Program {
     pub fn prepare(process: &ProcessPlan) -> Program {
         let mut env = process.env.clone();
         home::add_home(process, &mut env);
-        Program { env, path: CString::default() }
+        Program { env, path: CString::default(), capabilities: CapabilitySets::default() }
     }
 
     /// Finds the program, as the container's user with its capabilities: what it may not execute is refused now.
@@ -121,10 +105,34 @@ impl Program {
     /// # Errors
     /// In the phrases that managers look for.
     pub fn find(&mut self, process: &ProcessPlan) -> anyhow::Result<()> {
-        restrict_effective(process)?;
+        self.capabilities = restrict_effective(process)?;
         let Some(args0) = process.args.first() else { bail!("process/args must not be empty") };
         self.path = executable::find(args0, process.variable("PATH"))?;
         Ok(())
+    }
+
+    /// The program's capabilities, after [`Program::find`], and the filter that takes privilege to load; gives what could
+    /// not be granted. The process stays as hidden as it is: its permitted capabilities only become fewer.
+    pub fn drop_capabilities(
+        &self,
+        process: &ProcessPlan,
+        filter: Loader<'_>,
+        preserve_fds: u32,
+    ) -> anyhow::Result<Vec<String>> {
+        if filter.filter.is_some() && !process.no_new_privileges {
+            // Not later: a profile may be older than close_range(2). What is opened from here on closes by itself.
+            close_on_exec(preserve_fds)?;
+            // Without noNewPrivileges it takes CAP_SYS_ADMIN, which goes next.
+            regain_effective(self.capabilities)?;
+            filter.load()?;
+        }
+        let refused = set_capabilities(process, self.capabilities)?;
+        set_no_new_privileges(process)?;
+        if filter.has_listener() && process.no_new_privileges {
+            close_on_exec(preserve_fds)?;
+            filter.load()?;
+        }
+        Ok(refused)
     }
 
     /// Becomes the program; comes back with an error only.

@@ -2,13 +2,13 @@
 
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use anyhow::Context;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 
 use super::State;
+use crate::sys::fd::read_small_file;
 use crate::sys::process::{pidfd_open, pidfd_send_signal};
 
 /// This boot of the machine; its id is read when it is first needed.
@@ -23,7 +23,7 @@ impl Boot {
     pub fn id(&self) -> anyhow::Result<&str> {
         const FILE: &str = "/proc/sys/kernel/random/boot_id";
         if self.0.get().is_none() {
-            let text = read(FILE).with_context(|| format!("read {FILE}"))?;
+            let text = read_small_file(Path::new(FILE)).with_context(|| format!("read {FILE}"))?;
             let _ = self.0.set(String::from_utf8_lossy(&text).trim_end().to_owned());
         }
         Ok(self.0.get().expect("it was just set"))
@@ -89,15 +89,11 @@ impl InitHandle {
 /// Start time of a process that has not ended.
 fn living_since(pid: i32) -> anyhow::Result<Option<u64>> {
     let file = format!("/proc/{pid}/stat");
-    match read(&file) {
+    match read_small_file(Path::new(&file)) {
         Ok(text) => Ok(parse_stat(&text)),
         Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
         Err(errno) => Err(errno).with_context(|| format!("read {file}")),
     }
-}
-
-fn read(file: &str) -> Result<Vec<u8>, Errno> {
-    super::read_small(&open(file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// The second field is the name in parentheses and may hold anything, parentheses and blanks too.

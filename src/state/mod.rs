@@ -37,6 +37,8 @@ pub use record::{Report, State, Status, VERSION};
 use root::Exists;
 pub use root::{Missing, StateRoot};
 
+use crate::sys::fd::read_small;
+
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 /// The directory of the container's notify socket, see `stage::notify`.
@@ -249,7 +251,7 @@ impl Container {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Errno> {
         let fd = openat(&self.directory, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-        read_small(&fd)
+        read_small(fd.as_fd())
     }
 
     fn replace(&self, name: &str, text: &[u8]) -> Result<(), Errno> {
@@ -274,26 +276,6 @@ impl Container {
 
     fn display(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
-    }
-}
-
-/// Reads a small regular file or one of /proc, in one call as a rule: less than was asked for means its end.
-fn read_small(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
-    let mut text = vec![0; 4096];
-    let mut length = 0;
-    loop {
-        match nix::unistd::read(file, &mut text[length..]) {
-            Ok(count) => {
-                length += count;
-                if length < text.len() {
-                    text.truncate(length);
-                    return Ok(text);
-                }
-                text.resize(2 * length, 0);
-            }
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
     }
 }
 

@@ -60,7 +60,8 @@ impl StateRoot {
         let runtime_directory = host::runtime_directory();
         let is_root = root.is_some() || nix::unistd::geteuid().is_root();
         // In a user namespace of a rootless manager root is not root, and says where its things are.
-        let is_root = is_root && (runtime_directory.is_none() || root.is_some() || !in_user_namespace());
+        let is_root =
+            is_root && (runtime_directory.is_none() || root.is_some() || !host::in_user_namespace().unwrap_or(true));
         StateRoot::of(root, runtime_directory.as_deref(), is_root, name)
     }
 
@@ -188,12 +189,6 @@ impl StateRoot {
 
 fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
-}
-
-fn in_user_namespace() -> bool {
-    let map = std::fs::read("/proc/self/uid_map").unwrap_or_default();
-    let words: Vec<&[u8]> = map.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).collect();
-    words != [b"0".as_slice(), b"0", b"4294967295"]
 }
 
 #[cfg(test)]

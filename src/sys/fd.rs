@@ -1,13 +1,15 @@
-//! Descriptors that come from outside: accepted, received, inherited; and many that are closed at once.
+//! Descriptors that come from outside: accepted, received, inherited; many that are closed at once; small files.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, UnixAddr, accept4, recvmsg, sendmsg};
+use nix::sys::stat::Mode;
 
 /// `int accept4(int sockfd, NULL, NULL, SOCK_CLOEXEC);` — <https://man7.org/linux/man-pages/man2/accept4.2.html>
 ///
@@ -137,6 +139,38 @@ pub fn make_standard_streams(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Reads a small regular file, or one that the kernel writes as one piece, in one call as a rule: less than was asked
+/// for means its end. A table of the kernel's that is longer than a page, such as mountinfo, may come in shorter pieces.
+///
+/// # Errors
+/// As read(2).
+pub fn read_small(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    let mut text = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match nix::unistd::read(file, &mut text[length..]) {
+            Ok(count) => {
+                length += count;
+                if length < text.len() {
+                    text.truncate(length);
+                    return Ok(text);
+                }
+                text.resize(2 * length, 0);
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// The same of a file by its path.
+///
+/// # Errors
+/// As open(2) and read(2).
+pub fn read_small_file(path: &Path) -> Result<Vec<u8>, Errno> {
+    read_small(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.as_fd())
+}
+
 /// Descriptors that nobody needs any more, closed together when this is dropped: one call for each row of numbers.
 #[derive(Debug, Default)]
 pub struct Spent(Vec<OwnedFd>);
@@ -179,6 +213,18 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+
+    #[test]
+    fn a_small_file_is_read_whole_however_small_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for length in [0, 1, 4095, 4096, 4097, 8192, 100_000] {
+            let text: Vec<u8> = (0..length).map(|byte| (byte % 251) as u8).collect();
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(read_small_file(&path), Ok(text), "{length} bytes");
+        }
+        assert_eq!(read_small_file(&folder.path().join("none")), Err(Errno::ENOENT));
+    }
 
     #[test]
     fn spent_descriptors_are_closed_and_those_between_them_stay() {
