@@ -88,11 +88,11 @@ expect_soon() {
     if soon printed "$output" "$@"; then pass "$what"; else fail "$what" "printed '$("$@" 2>&1)'"; fi
 }
 
-# The image of all tests: busybox with its applets as hard links, as a tar file. `late` waits a moment, and is the program then.
+# The image of all tests: busybox with its applets as hard links, as a tar file. `late` waits a moment before and after a program.
 image() {
     [ -e /tmp/image.tar ] || {
         "$here/spec-examples/rootfs.sh" /tmp/image
-        printf '#!/bin/sh\nsleep 0.2\nexec "$@"\n' > /tmp/image/bin/late
+        printf '#!/bin/sh\nsleep 0.2\n"$@"\ncode=$?\nsleep 0.2\nexit $code\n' > /tmp/image/bin/late
         chmod 755 /tmp/image/bin/late
         tar -C /tmp/image -cf /tmp/image.tar .
     }
