@@ -1,5 +1,6 @@
 #!/bin/sh
-# test.sh [MODE...]   the end-to-end tests in the guest, three modes at a time; all but `engines` by default.
+# test.sh [MODE...]   the end-to-end tests in the guest, three modes at a time; by default all but `engines`, and the kernels
+#                     `6.1` and `6.12`, which are emulated.
 #   RUNTIME=crun    another runtime, the guest's own one, than target/release/rt
 #   TEST='NAME...'  a part of them
 #   KEEP_LOGS=DIR   where each mode's whole output goes; target/vm/logs by default
@@ -20,10 +21,15 @@ if [ "${1:-}" = --one ]; then
         selinux) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=0" ;;
         selinux-enforcing) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=1" ;;
     esac
-    [ "$mode" != engines ] || : "${TIMEOUT:=1800}"   # four managers, one after the other
+    # Four managers, one after the other; an emulated machine.
+    case $mode in engines|6.*) : "${TIMEOUT:=1800}" ;; esac
     code=0 tests=${TEST:-}
     # The whole suite knows nothing of labels: its own files and descriptors are no container's.
-    case $mode in selinux*) tests=${TEST:-security::selinux security::apparmor} ;; esac
+    case $mode in
+        selinux*) tests=${TEST:-security::selinux security::apparmor} ;;
+        # What depends on the kernel's version.
+        6.*) flags="--kernel $mode" tests=${TEST:-robustness::kernels mounts::idmap security::actions rootless::inside cgroups::update} ;;
+    esac
     "$here/boot.sh" $flags --append "$lsm" --files "$RT_VM_FILES" --log "$logs/$mode.kernel" --timeout "${TIMEOUT:-900}" \
         "RUNTIME=$in_guest integration/vm/guest/suite.sh $mode $tests" > "$logs/$mode.log" 2>&1 || code=$?
     [ $code = 0 ] || cat "$logs/$mode.log"
@@ -35,6 +41,7 @@ begun=$(date +%s)
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
 $sudo "$here/setup.sh" "$dir"
+for mode in "$@"; do case $mode in 6.*) $sudo "$here/kernel.sh" "$mode" "$dir" ;; esac; done
 build=$(cargo test --quiet --no-run --test integration --message-format=json)
 tests=$(printf '%s\n' "$build" | sed -n 's/.*"executable":"\([^"]*\/integration-[^"]*\)".*/\1/p' | tail -n 1)
 mkdir -p "$logs"

@@ -8,6 +8,7 @@
 #   managers       the systemd driver by hand, podman over it, a whole system as a container   (boot.sh --systemd)
 #   engines        the scripts of integration/managers: podman, buildah, Docker, containerd and its pods   (boot.sh --systemd)
 #   selinux, selinux-enforcing  as root, under Debian's policy   (boot.sh --systemd --append ...)
+#   6.1, 6.12      as v2, by an emulated kernel            (boot.sh --kernel ...)
 # RUNTIME=crun or runc tests the guest's own ones instead of ours.
 set -u
 umask 022
@@ -82,7 +83,7 @@ tests() {
 }
 run() {
     case $mode in
-        v2|systemd|selinux*) tests "$@" ;;
+        v2|systemd|selinux*|6.*) tests "$@" ;;
         rootless-bare) as_user sh "$here/integration/vm/guest/suite.sh" bare "$@" ;;
         # A service of the user's own systemd: its cgroup is his. The tests go into a leaf of it, and hand it on.
         rootless) as_user systemd-run --user --quiet --pipe --wait --property=Delegate=yes \
