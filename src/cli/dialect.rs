@@ -123,6 +123,12 @@ impl Dialect {
         }
     }
 
+    /// Whether `delete` needs no force for a container that is only created. The spec wants it to; buildah, which deletes
+    /// what it could not start, knows runc and crun.
+    pub fn deletes_created(self) -> bool {
+        self != Dialect::Rt
+    }
+
     /// The last line of `--version`.
     pub fn features_line(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use nix::sys::signal::Signal;
 
 use crate::cgroup;
-use crate::cli::Globals;
+use crate::cli::{Dialect, Globals};
 use crate::stage::teardown::destroy;
 use crate::state::{Boot, Container, InitHandle, Missing, State, Status};
 
@@ -19,7 +19,7 @@ const LOCK_LIMIT: Duration = Duration::from_secs(10);
 /// Every step may have been done before: a delete that was killed is finished by the next.
 ///
 /// Implements <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#delete>: what is only `created`
-/// is not `stopped` and needs force, too.
+/// is not `stopped` and needs force, too, unless `rt` is called as runc or crun.
 ///
 /// # Errors
 /// When the container is not stopped, or something of it stays.
@@ -50,14 +50,15 @@ fn delete(globals: &Globals, container: Container, force: bool) -> anyhow::Resul
     let boot = Boot::default();
     let init = InitHandle::open(&state, &boot)?;
     if init.is_some() && !force {
-        refuse(&container, &state, &boot)?;
+        refuse(globals.dialect, &container, &state, &boot)?;
     }
     destroy(&globals.log, container, &state, init.as_ref().map(InitHandle::as_fd))
 }
 
-fn refuse(container: &Container, state: &State, boot: &Boot) -> anyhow::Result<()> {
+fn refuse(dialect: Dialect, container: &Container, state: &State, boot: &Boot) -> anyhow::Result<()> {
     match container.status(state, boot)? {
         Status::Stopped => Ok(()),
+        Status::Created if dialect.deletes_created() => Ok(()),
         other => bail!("{:?}: container is {}: stop it before, or use --force", container.id().as_str(), other.word()),
     }
 }
