@@ -147,6 +147,11 @@ fn without_selinux_a_label_is_refused() {
     let container = Container::new(Bundle::args(&["true"]).set("/linux/mountLabel", json!(FILES)));
     container.run().refused_with(&["/mounts/", "SELinux is not enabled", "/linux/mountLabel"]);
     container.assert_nothing_left();
+    // The cover of a masked directory has it, too.
+    let bundle = Bundle::args(&["true"]).set("/mounts", json!([])).set("/linux/mountLabel", json!(FILES));
+    let container = Container::new(bundle.set("/linux/maskedPaths", json!(["/bin"])));
+    container.run().refused_with(&["mask /bin", "SELinux is not enabled", "/linux/mountLabel"]);
+    container.assert_nothing_left();
 }
 
 /// The label of a mount is on everything in it; categories have commas, which no other option has.

@@ -207,7 +207,7 @@ fn make(plan: &MountPlan, filesystem: &FilesystemPlan, mode: Option<&CStr>) -> a
 }
 
 /// Without SELinux no file system knows its options.
-fn explain_label(error: anyhow::Error, option: &SuperblockOption) -> anyhow::Error {
+pub(super) fn explain_label(error: anyhow::Error, option: &SuperblockOption) -> anyhow::Error {
     let has_selinux = || std::fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("selinuxfs"));
     if option.is_label() && !has_selinux() {
         return error.context("SELinux is not enabled on this machine (/linux/mountLabel)");

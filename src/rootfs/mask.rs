@@ -9,6 +9,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{SFlag, fstat, makedev};
 use nix::unistd::fchdir;
 
+use super::filesystem::explain_label;
 use super::prepare::HOST;
 use super::resolve::{self, Symlinks};
 use super::{Root, attributes, device};
@@ -141,6 +142,8 @@ fn cover_by_empty_directory(target: BorrowedFd<'_>, label: Option<&SuperblockOpt
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     // The working directory needs no path, so nothing can be exchanged.
     fchdir(target)?;
-    mount(Some(c"tmpfs"), c".", Some(c"tmpfs"), flags, Some(data.as_c_str()))
-        .with_context(|| format!("mount a tmpfs with {data:?}"))
+    mount(Some(c"tmpfs"), c".", Some(c"tmpfs"), flags, Some(data.as_c_str())).map_err(|errno| {
+        let error = label.map_or_else(|| errno.into(), |label| explain_label(errno.into(), label));
+        error.context(format!("mount a tmpfs with {data:?}"))
+    })
 }
