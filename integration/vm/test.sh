@@ -16,7 +16,10 @@ case ${runtime##*/} in crun|runc) in_guest=${runtime##*/} runtime=target/release
 # test.sh --one MODE   its whole output goes to a log; only a failure is shown
 if [ "${1:-}" = --one ]; then
     mode=$2 flags= lsm=
-    case $mode in systemd|rootless|selinux*|managers|engines) flags=--systemd ;; esac
+    case $mode in
+        systemd|rootless|selinux*|managers|engines) flags=--systemd ;;
+        6.*) flags="--kernel $mode" ;;
+    esac
     case $mode in
         selinux) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=0" ;;
         selinux-enforcing) lsm="lsm=landlock,yama,selinux selinux=1 enforcing=1" ;;
@@ -28,7 +31,7 @@ if [ "${1:-}" = --one ]; then
     case $mode in
         selinux*) tests=${TEST:-security::selinux security::apparmor} ;;
         # What depends on the kernel's version.
-        6.*) flags="--kernel $mode" tests=${TEST:-robustness::kernels mounts::idmap security::actions rootless::inside cgroups::update} ;;
+        6.*) tests=${TEST:-robustness::kernels mounts::idmap security::actions rootless::inside cgroups::update} ;;
     esac
     "$here/boot.sh" $flags --append "$lsm" --files "$RT_VM_FILES" --log "$logs/$mode.kernel" --timeout "${TIMEOUT:-900}" \
         "RUNTIME=$in_guest integration/vm/guest/suite.sh $mode $tests" > "$logs/$mode.log" 2>&1 || code=$?
@@ -36,7 +39,7 @@ if [ "${1:-}" = --one ]; then
     exit $code
 fi
 begun=$(date +%s)
-# The long ones first. Not `engines`: eight minutes of one processor for what `make test-managers` does on cgroup v1.
+# The long ones first. Not `engines`: eight to fifteen minutes of one processor for what `make test-managers` does on cgroup v1.
 [ $# -gt 0 ] || set -- systemd rootless v2 rootless-bare managers selinux selinux-enforcing
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
