@@ -2,7 +2,8 @@
 
 use nix::errno::Errno;
 
-use crate::sys::process::{effective_capabilities, refusal};
+use crate::sys::credentials::capget;
+use crate::sys::process::refusal;
 
 /// Name, number and the first kernel that has it.
 const NEEDED: &[(&str, libc::c_long, &str)] = &[
@@ -34,7 +35,7 @@ pub fn explain(errno: i32) -> String {
 
 fn is_privileged() -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
-    effective_capabilities().is_ok_and(|capabilities| capabilities & 1 << CAP_SYS_ADMIN != 0)
+    capget().is_ok_and(|own| own.effective & 1 << CAP_SYS_ADMIN != 0)
 }
 
 fn explain_by(errno: Errno, ask: impl Fn(libc::c_long) -> Option<Errno>, is_privileged: bool) -> String {

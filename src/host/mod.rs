@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::sys::credentials::capget;
+
 /// The oldest kernel that has every call `rt` cannot do without: `mount_setattr` is the youngest of them.
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
 
@@ -45,7 +47,7 @@ impl Host {
         }
         let in_user_namespace = in_user_namespace()?;
         let euid = nix::unistd::geteuid().as_raw();
-        let capabilities = crate::sys::process::effective_capabilities().context("capget")?;
+        let capabilities = capget().context("capget")?.effective;
         let host = Host {
             kernel,
             euid,

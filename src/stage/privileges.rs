@@ -52,7 +52,8 @@ pub fn close_others(preserve_fds: u32, keep: &[BorrowedFd<'_>]) -> anyhow::Resul
     kernel::close_from_except(3 + preserve_fds, keep).context("close_range")
 }
 
-/// The working directory, the bounding set and the ids. The permitted capabilities stay for [`drop_capabilities`].
+/// The working directory, the bounding set and the ids. The permitted capabilities stay for
+/// [`Program::drop_capabilities`].
 ///
 /// The directory comes first, with the power to look everywhere; where not even that helps (a network file system
 /// that trusts no root), the container's user may have more luck.

@@ -251,23 +251,6 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, size: &libc::winsize) -> Result
     Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, size) }).map(drop)
 }
 
-/// `int capget(cap_user_header_t hdrp, cap_user_data_t datap);`
-/// — <https://man7.org/linux/man-pages/man2/capget.2.html>
-///
-/// The effective set of the caller, one bit a capability.
-///
-/// # Errors
-/// None in practice: the version is one that every supported kernel knows.
-pub fn effective_capabilities() -> Result<u64, Errno> {
-    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-    let mut header = [LINUX_CAPABILITY_VERSION_3, 0];
-    // Two of (effective, permitted, inheritable), the low half first.
-    let mut data = [[0_u32; 3]; 2];
-    // SAFETY: both buffers have the layout and the size that version 3 prescribes.
-    Errno::result(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) })?;
-    Ok(u64::from(data[0][0]) | u64::from(data[1][0]) << 32)
-}
-
 /// `reset_signals` between fork and exec of a program that is about to be spawned.
 pub fn reset_signals_of(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
